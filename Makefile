@@ -1,0 +1,53 @@
+# make run: the main job, from nothing but Python 3.11.  make test: the tests.  make check: all that CI runs.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
+
+.PHONY: run test test-all check format bench ui clean
+
+run: $(VENV)/installed
+	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
+	$(MLFLOW_RUN) --experiment-name boston --run-name sequential -P variant=sequential
+	@echo
+	@$(BIN)/reproven runs --experiment boston --last 2
+	@echo
+	@echo "Next: make ui, and compare the two runs at http://127.0.0.1:5000"
+
+ui: $(VENV)/installed
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(VENV)/installed-dev
+	$(BIN)/pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/cost.py
+
+# torch goes first, so that nothing else chooses its version
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,104 @@
+"""The machine and the code: what a run was made on and from. It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reproven import __version__
+from reproven.errors import InvalidInput
+
+#: Packages whose versions can change a run's bits or its record.
+PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeState:
+    """The commit that the running code comes from.
+
+    Attributes:
+        commit: Its hash.
+        branch: The branch checked out; empty where none is.
+        dirty: Whether tracked files differ from it.
+    """
+
+    commit: str
+    branch: str
+    dirty: bool
+
+
+def code_state() -> CodeState | None:
+    """The state of this package's own source; None where it is not in a git checkout (installed)."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(here.parent), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        commit, branch = git("rev-parse", "HEAD"), git("branch", "--show-current")
+        return CodeState(commit, branch, bool(git("status", "--porcelain", "--untracked-files=no")))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def describe() -> dict[str, Any]:
+    """Python, packages, torch's build and threads, CPU and operating system, as JSON values."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "torch": {
+            "version": torch.__version__,
+            "git": torch.version.git_version,
+            "cuda": torch.version.cuda,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+        },
+        "variables": {
+            name: os.environ[name]
+            for name in ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+            if name in os.environ
+        },
+        "cpu": _cpu_model(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def package_version(package: str) -> str:
+    """The installed version of a package; of this one, its own."""
+    return __version__ if package == "reproven" else importlib.metadata.version(package)
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda` for `cpu`, `cuda` or `auto`.
+
+    Raises:
+        InvalidInput: A GPU is asked for and torch sees none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(
+            [f"device is cuda, but torch {torch.__version__} sees no GPU here. Try --device cpu."]
+        )
+    return device

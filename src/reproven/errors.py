@@ -1,0 +1,42 @@
+"""Trouble: a question that could not be answered. A finding is a value, never an exception.
+
+Every message says what it is and must be, where, why if known, and what to do now.
+Only `cli` catches these; it prints them without a stack trace and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class ReprovenError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class InvalidInput(ReprovenError):
+    """What the user gave cannot be used; holds every problem found, not only the first."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(ReprovenError):
+    """A table cannot be read or trained on."""
+
+
+class StoreError(ReprovenError):
+    """The MLflow tracking store or registry cannot be asked, or does not hold what is sought."""
+
+
+class RevivalError(ReprovenError):
+    """A saved model cannot be brought back: missing, broken, or refused because it is not safe."""
+
+
+def name_among(wanted: str, names: Iterable[str]) -> str:
+    """Returns the advice for a name that does not exist: the near miss if any, and all there are."""
+    names = list(names)
+    near = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    return f"{hint}There is {', '.join(names)}." if names else "There is none."

@@ -1,0 +1,42 @@
+"""Predictions and what they are worth: RMSE, MAE and R², in float64 whatever the network computes in."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def predictions(network: nn.Module, X: Tensor) -> np.ndarray:
+    """What a network predicts, (rows,) float32, without touching its weights or its mode.
+
+    Args:
+        network: Takes (rows, features) and returns (rows, 1) or (rows,).
+        X: Features, (rows, features), on the network's device.
+    """
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode():
+        predicted: np.ndarray = network(X).flatten().cpu().numpy()
+    network.train(was_training)
+    return predicted
+
+
+def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Root mean squared error and mean absolute error in the target's unit, and R².
+
+    RMSE = sqrt(mean((y − ŷ)²)), MAE = mean(|y − ŷ|), R² = 1 − Σ(y − ŷ)² / Σ(y − mean(y))².
+    R² is left out where the observed values are all equal (or only one), where it is not defined.
+
+    Args:
+        observed: y, (rows,).
+        predicted: ŷ, (rows,).
+
+    Source: https://scikit-learn.org/stable/modules/model_evaluation.html#regression-metrics
+    """
+    y, residual = observed.astype(np.float64), observed.astype(np.float64) - predicted
+    squares, spread = np.square(residual), np.square(y - y.mean())
+    found = {"rmse": float(np.sqrt(squares.mean())), "mae": float(np.abs(residual).mean())}
+    if spread.any():
+        found["r2"] = float(1 - squares.sum() / spread.sum())
+    return found

@@ -1,0 +1,90 @@
+"""The MLflow model as a folder: MLmodel, weights, this package's code, the environment, an example.
+
+MLflow's own `save_model` first asks which distribution every installed module belongs to, which takes
+longer than everything else about logging a model; the requirements here are known. It talks to no store.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from mlflow import pyfunc
+from mlflow.models import Model, ModelSignature, convert_input_example_to_serving_input
+from mlflow.types import ColSpec, Schema, TensorSpec
+from numpy import dtype
+
+from reproven.artifacts import MODEL, write_torch
+from reproven.networks import Regressor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What the served model imports; every version is the one that is installed.
+PACKAGES = ("torch", "mlflow", "numpy", "pandas")
+
+
+def write_mlmodel(folder: Path, regressor: Regressor, example: pd.DataFrame, *, entry: Any) -> None:
+    """Writes a model with two flavors: python_function, served by this package's code that travels
+    along, and pytorch, for `mlflow.pytorch.load_model`.
+
+    Args:
+        folder: An empty folder.
+        regressor: On the CPU.
+        example: A few raw rows of the features, float64.
+        entry: The LoggedModel that it becomes.
+
+    Source: https://mlflow.org/docs/latest/ml/model/ (storage format)
+    """
+    model = Model(
+        artifact_path=entry.artifact_location,
+        model_uuid=entry.model_id,
+        model_id=entry.model_id,
+        run_id=entry.source_run_id,
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("double", name) for name in regressor.features]),
+            outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
+        ),
+        saved_input_example_info={
+            "artifact_path": "input_example.json",
+            "serving_input_path": "serving_input_example.json",
+            "type": "dataframe",
+            "pandas_orient": "split",
+        },
+    )
+    model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code="code")
+    environment = {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}
+    pyfunc.add_to_model(model, "reproven.serving", data="data", code="code", **environment)
+    write_torch(folder / "data" / MODEL, regressor)
+    (folder / "data" / "pickle_module_info.txt").write_text("pickle")
+    (folder / "input_example.json").write_text(json.dumps(example.to_dict(orient="split")))
+    serving_input = convert_input_example_to_serving_input(example)
+    (folder / "serving_input_example.json").write_text(serving_input)
+    ignored = shutil.ignore_patterns("__pycache__", "datasets")
+    shutil.copytree(Path(__file__).parent, folder / "code" / "reproven", ignore=ignored)
+    _write_environment(folder)
+    model.save(folder / "MLmodel")
+
+
+def _write_environment(folder: Path) -> None:
+    python = platform.python_version()
+    pins = [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={python}", "pip", {"pip": pins}],
+    }
+    build = ["pip", "setuptools", "wheel"]
+    virtualenv = {
+        "python": python,
+        "build_dependencies": build,
+        "dependencies": ["-r requirements.txt"],
+    }
+    (folder / "requirements.txt").write_text("\n".join(pins) + "\n")
+    (folder / "conda.yaml").write_text(yaml.safe_dump(conda, sort_keys=False))
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(virtualenv, sort_keys=False))

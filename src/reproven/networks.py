@@ -1,0 +1,189 @@
+"""The networks, and the regressor that puts the standardisation in front of one.
+
+Pickles name this module and its classes, so neither is ever renamed or moved. Each network starts with
+the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads or writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from reproven.initialisation import initialise
+
+
+class MLPModule(nn.Module):
+    """A multilayer perceptron as an nn.Module subclass: hidden1, active1, hidden2, …, regression.
+
+    Args:
+        inputs: Number of features.
+        hidden: Width of each hidden layer.
+    """
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        for number, (width_in, width_out) in enumerate(pairwise((inputs, *hidden)), start=1):
+            self.add_module(f"hidden{number}", nn.Linear(width_in, width_out))
+            self.add_module(f"active{number}", nn.ReLU())
+        self.regression = nn.Linear(hidden[-1], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions, (rows, 1) float32, for standardised features, (rows, inputs) float32."""
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+class MLPSequential(nn.Module):
+    """The same perceptron with its hidden layers in one nn.Sequential: hidden, regression.
+
+    Args:
+        inputs: Number of features.
+        hidden: Width of each hidden layer.
+    """
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise((inputs, *hidden))]
+        self.hidden = nn.Sequential(*(layer for pair in layers for layer in pair))
+        self.regression = nn.Linear(hidden[-1], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions, (rows, 1) float32, for standardised features, (rows, inputs) float32."""
+        output: Tensor = self.regression(self.hidden(x))
+        return output
+
+
+class ConvTestNet(nn.Module):
+    """The notebook's convolutional TestNet, there to be initialised: conv1's output never fits hidden."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3)
+        self.hidden = nn.Sequential(nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 50), nn.ReLU())
+        self.cla = nn.Linear(50, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores of ten classes, (images, 10), as the notebook writes it."""
+        x = self.conv1(x)
+        x = x.view(x.shape[0], -1)
+        output: Tensor = self.cla(self.hidden(x))
+        return output
+
+
+class Regressor(nn.Module):
+    """A trained network that takes a table's raw columns: standardisation first, then the network.
+
+    The standardisation is float64 and its result float32, so a row here is the row that was trained on,
+    bit for bit. It belongs to the pickled model and to the state_dict of the regressor; the network's
+    own state_dict has the notebook's keys.
+
+    Args:
+        network: Takes standardised features.
+        mean: Mean of each feature over the training rows, (features,) float64.
+        scale: Standard deviation of each, (features,) float64.
+        features: The features' names, in the order of the columns.
+        target: The name of what is predicted.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Tensor,
+        scale: Tensor,
+        features: tuple[str, ...],
+        target: str,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.features = features
+        self.target = target
+
+    def standardise(self, raw: Tensor) -> Tensor:
+        """Standardised features, (rows, features) float32, of raw ones, (rows, features) float64."""
+        return ((raw.double() - self.mean) / self.scale).float()
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Predictions, (rows,) float32 in the target's unit, for raw features, (rows, features) float64."""
+        output: Tensor = self.network(self.standardise(raw)).flatten()
+        return output
+
+
+_VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
+    "module": MLPModule,
+    "sequential": MLPSequential,
+}
+
+#: Every class that a whole pickled model may name; reading refuses all others.
+CLASSES: tuple[type, ...] = (
+    MLPModule,
+    MLPSequential,
+    ConvTestNet,
+    Regressor,
+    nn.Linear,
+    nn.Conv2d,
+    nn.ReLU,
+    nn.Sequential,
+)
+
+
+def build_mlp(
+    variant: str, inputs: int, hidden: tuple[int, ...], *, init: str, bias: float | None, seed: int
+) -> nn.Module:
+    """A perceptron on the CPU with the weights of `torch.manual_seed(seed); Network()`, then `init`'s.
+
+    Args:
+        variant: `module` or `sequential`; with equal seeds both start with equal bits.
+        inputs: Number of features.
+        hidden: Width of each hidden layer.
+        init: Initialisation scheme, as `initialisation.parse_init` reads it.
+        bias: Value of every bias; None leaves them to the scheme.
+        seed: Seed of the draws, first of the construction and again of the scheme.
+    """
+    return _seeded(lambda: _VARIANTS[variant](inputs, hidden), init=init, bias=bias, seed=seed)
+
+
+def build_convolutional(*, init: str, bias: float | None, seed: int) -> nn.Module:
+    """The convolutional TestNet, initialised as `build_mlp` does it."""
+    return _seeded(ConvTestNet, init=init, bias=bias, seed=seed)
+
+
+def build_convolution(*, init: str, bias: float | None, seed: int) -> nn.Module:
+    """The notebook's single layer Conv2d(3, 16, 3), initialised as `build_mlp` does it."""
+    return _seeded(lambda: nn.Conv2d(3, 16, 3), init=init, bias=bias, seed=seed)
+
+
+def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator alone
+        torch.default_generator.manual_seed(seed)
+        network = build()
+    initialise(network, init, bias=bias, seed=seed)
+    return network
+
+
+def to_variant(state_dict: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
+    """One variant's state_dict under the other's keys: hidden1 is hidden.0, hidden2 is hidden.2, and so on.
+
+    Args:
+        state_dict: The weights of either variant.
+        variant: `module` or `sequential`; keys that are already in its form stay.
+    """
+
+    def to_module(match: re.Match[str]) -> str:
+        return f"hidden{int(match[1]) // 2 + 1}."
+
+    def to_sequential(match: re.Match[str]) -> str:
+        return f"hidden.{2 * (int(match[1]) - 1)}."
+
+    if variant == "module":
+        return {re.sub(r"^hidden\.(\d+)\.", to_module, key): w for key, w in state_dict.items()}
+    return {re.sub(r"^hidden(\d+)\.", to_sequential, key): w for key, w in state_dict.items()}

@@ -1,0 +1,250 @@
+"""Kinds of options: how a value is read from text, what it must be, and the error that says so.
+
+The recipe's fields (and the few options beside them) are each one `Option`; the command line, the
+checks and the errors are all derived from it, so each fact about an option is said once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One option: its help, how it is read, what it must be.
+
+    Attributes:
+        help: One line for `--help`.
+        read: Text to value; raises ValueError, whose own words (if any) go into the error.
+        holds: Whether a value of the right type is in range; may raise TypeError or ValueError for "no".
+        must: What the value must be, in words that follow "must be".
+        example: A good value as one would type it.
+        cast: Brings an accepted value to the one type that is kept.
+        choices: The values there are, where they are few.
+        metavar: Stands for the value in `--help`.
+        is_flag: The option may be given without a value, which means true.
+        repeats: The option may be given several times; the texts are joined with commas.
+    """
+
+    help: str
+    read: Callable[[str], Any]
+    holds: Callable[[Any], bool]
+    must: str
+    example: str
+    cast: Callable[[Any], Any] = lambda value: value
+    choices: tuple[str, ...] = ()
+    metavar: str = "TEXT"
+    is_flag: bool = False
+    repeats: bool = False
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a Python value is of the right type and in range."""
+        try:
+            return bool(self.holds(value))
+        except (TypeError, ValueError, AttributeError):
+            return False
+
+
+def problem(name: str, option: Option, value: Any, why: str = "") -> str:
+    """The error for one bad value: what it is, what it must be, why if known, what to do."""
+    shown = value if isinstance(value, int | float) else repr(value)
+    shown = f"{shown[:60]}…" if isinstance(shown, str) and len(shown) > 61 else shown
+    advice = f"Try --{name.replace('_', '-')} {option.example}."
+    return " ".join(filter(None, [f"{name} is {shown}, but must be {option.must}.", why, advice]))
+
+
+def read_all(options: Mapping[str, Option], texts: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Reads texts by their options; returns the values that could be read, and a problem for each other."""
+    values: dict[str, Any] = {}
+    problems = []
+    for name, text in texts.items():
+        try:
+            values[name] = options[name].read(text)
+        except (ValueError, OverflowError) as error:
+            why = str(error) if type(error) is Explained else ""
+            problems.append(problem(name, options[name], text, why))
+    return values, problems
+
+
+def read_checked(options: Mapping[str, Option], texts: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Reads texts as `read_all` does, and counts a value that is out of range among the problems."""
+    values, problems = read_all(options, texts)
+    bad = [name for name, value in values.items() if not options[name].accepts(value)]
+    return values, problems + [problem(name, options[name], values[name]) for name in bad]
+
+
+class Explained(ValueError):
+    """A value that cannot be read, with a sentence for the user that says why."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite int or float (True and False are not numbers)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an int (True and False are not numbers)."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_list_of(check: Callable[[Any], bool], values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(check(value) for value in values)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def number(
+    help: str,
+    example: str,
+    *,
+    low: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> Option:
+    """A finite number, at least `low`, greater than `above`, less than `below`."""
+    limits = [
+        f"at least {low:g}" if low > -math.inf else "",
+        f"greater than {above:g}" if above > -math.inf else "",
+        f"less than {below:g}" if below < math.inf else "",
+    ]
+    return Option(
+        help=help,
+        read=float,
+        holds=lambda value: is_number(value) and low <= value < below and value > above,
+        must=" and ".join(filter(None, limits)) or "a finite number",
+        example=example,
+        cast=float,
+        metavar="NUMBER",
+    )
+
+
+def whole(help: str, example: str, *, low: int, high: int | None = None, metavar: str = "COUNT") -> Option:
+    """A whole number from `low` to `high`."""
+    limit = f"from {low} to {high}" if high is not None else f"of at least {low}"
+    return Option(
+        help=help,
+        read=int,
+        holds=lambda value: is_whole(value) and low <= value <= (math.inf if high is None else high),
+        must=f"a whole number {limit}",
+        example=example,
+        metavar=metavar,
+    )
+
+
+def text(help: str, example: str, *, metavar: str) -> Option:
+    """Any text that is not blank."""
+    return Option(
+        help=help, read=str, holds=_is_text, must="text, not blank", example=example, metavar=metavar
+    )
+
+
+def choice(help: str, choices: tuple[str, ...]) -> Option:
+    """One of a few words."""
+    return Option(
+        help=help,
+        read=str,
+        holds=lambda value: value in choices,
+        must=f"one of {', '.join(choices)}",
+        example=choices[0],
+        choices=choices,
+        metavar=f"[{'|'.join(choices)}]",
+    )
+
+
+def flag(help: str) -> Option:
+    """True or false; true where it is given without a value."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return Option(
+        help=help,
+        read=lambda text: words.get(text.lower(), text),
+        holds=lambda value: isinstance(value, bool),
+        must="true or false",
+        example="true",
+        metavar="[true|false]",
+        is_flag=True,
+    )
+
+
+def words(help: str, example: str) -> Option:
+    """Names, separated by commas; the option may be repeated."""
+    return Option(
+        help=help,
+        read=_parts,
+        holds=lambda value: _is_list_of(_is_text, value),
+        must="names, separated by commas",
+        example=example,
+        cast=tuple,
+        metavar="COLUMN,…",
+        repeats=True,
+    )
+
+
+def widths(help: str, example: str) -> Option:
+    """Whole numbers of at least 1, separated by commas."""
+    return Option(
+        help=help,
+        read=lambda text: [int(part) for part in _parts(text)],
+        holds=lambda value: len(value) > 0 and _is_list_of(lambda w: is_whole(w) and w >= 1, value),
+        must="whole numbers of at least 1, separated by commas",
+        example=example,
+        cast=tuple,
+        metavar="WIDTH,…",
+    )
+
+
+def betas(help: str, example: str) -> Option:
+    """Two numbers from 0 to below 1, separated by a comma."""
+    return Option(
+        help=help,
+        read=lambda text: [float(part) for part in _parts(text)],
+        holds=lambda value: (
+            len(value) == 2 and _is_list_of(lambda beta: is_number(beta) and 0 <= beta < 1, value)
+        ),
+        must="two numbers, each at least 0 and less than 1, separated by a comma",
+        example=example,
+        cast=lambda value: tuple(float(beta) for beta in value),
+        metavar="BETA1,BETA2",
+    )
+
+
+def rates(help: str, example: str) -> Option:
+    """NAME=RATE pairs with rates greater than 0, separated by commas."""
+
+    def read(text: str) -> list[tuple[str, float]]:
+        pairs = [part.rpartition("=") for part in _parts(text)]
+        return [(name.strip(), float(rate)) for name, _, rate in pairs]
+
+    def is_rate(pair: Any) -> bool:
+        name, rate = pair
+        return _is_text(name) and is_number(rate) and rate > 0
+
+    return Option(
+        help=help,
+        read=read,
+        holds=lambda value: _is_list_of(is_rate, value),
+        must="NAME=RATE pairs with rates greater than 0, separated by commas",
+        example=example,
+        cast=lambda value: tuple((name, float(rate)) for name, rate in value),
+        metavar="LAYER=RATE,…",
+    )
+
+
+def digest(help: str) -> Option:
+    """A sha256 in hexadecimal."""
+    return Option(
+        help=help,
+        read=str.lower,
+        holds=lambda value: len(value) == 64 and not set(value) - set("0123456789abcdef"),
+        must="a sha256 of 64 hexadecimal digits",
+        example="DIGEST with the digest that the run's tags show",
+        metavar="SHA256",
+    )

@@ -1,0 +1,44 @@
+"""The MLflow model: what `mlflow models serve` and `mlflow.pyfunc.load_model` call.
+
+MLflow's own PyTorch wrapper rounds a table to float32 before the model sees it, and unpickles freely.
+This one hands over the float64 columns that the model was trained on, and reads the file safely. The
+MLmodel file names this module, so it is never renamed or moved.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from reproven.artifacts import MODEL, read_torch
+from reproven.errors import RevivalError
+from reproven.evaluation import predictions
+from reproven.networks import Regressor
+
+
+class ServedRegressor:
+    """A regressor behind MLflow's pyfunc interface."""
+
+    def __init__(self, regressor: Regressor) -> None:
+        self.regressor = regressor
+
+    def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
+        """Predictions, (rows,) float32, for the raw feature columns of a table."""
+        raw = table[list(self.regressor.features)].to_numpy(dtype=np.float64)
+        return predictions(self.regressor, torch.from_numpy(raw))
+
+
+def _load_pyfunc(path: str) -> ServedRegressor:
+    """MLflow's entry point: the model's data folder to a model that predicts.
+
+    Raises:
+        RevivalError: The file is not a regressor of this package.
+    """
+    model = read_torch(Path(path) / MODEL)
+    if not isinstance(model, Regressor):
+        raise RevivalError(f"{path} holds a {type(model).__name__}, but must hold a Regressor.")
+    return ServedRegressor(model)

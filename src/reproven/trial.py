@@ -1,0 +1,120 @@
+"""A trial: a recipe made concrete. The one place that unpacks a recipe into data, network and steps.
+
+Whoever trains (train, and whatever repeats it) makes a `Trial` and pulls its steps. It knows nothing of
+MLflow and writes no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproven import data, environment, evaluation, networks, optimizers, training
+from reproven.data import Dataset
+from reproven.errors import DataError
+from reproven.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A recipe with its dataset and the state of its training.
+
+    Attributes:
+        recipe: Complete: the table's digest and target are in it, and the device is cpu or cuda.
+        dataset: The recipe's table, split and standardised.
+        state: Before the first step as `prepare` makes it; `steps` moves it on.
+        parts: Features, (rows, features) float32, and targets, (rows,) float32, on the device, by
+            `train` and, where rows are held out, `test`.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    state: training.State
+    parts: Mapping[str, tuple[Tensor, Tensor]]
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in all epochs."""
+        return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
+
+    def steps(self) -> Iterator[training.Step]:
+        """Trains from wherever the state stands, and yields after each update."""
+        recipe = self.recipe
+        names = [name for name, _ in self.state.network.named_parameters()]
+        return training.steps(
+            self.state,
+            *self.parts["train"],
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer,
+            rates=optimizers.learning_rates(names, recipe.lr, recipe.layer_lr),
+            options=recipe.optimizer_options,
+        )
+
+    def predictions(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Observed and predicted values, (rows,) float32 each, by part."""
+        return {
+            part: (y.cpu().numpy(), evaluation.predictions(self.state.network, X))
+            for part, (X, y) in self.parts.items()
+        }
+
+    def errors(self) -> dict[str, float]:
+        """RMSE, MAE and R² of each part, by names such as test_rmse."""
+        return {
+            f"{part}_{name}": value
+            for part, (observed, predicted) in self.predictions().items()
+            for name, value in evaluation.errors(observed, predicted).items()
+        }
+
+    def regressor(self) -> networks.Regressor:
+        """The network with its standardisation in front, on the CPU, in evaluation mode.
+
+        It shares the network with the state, so take it when the training is over.
+        """
+        return networks.Regressor(
+            self.state.network.cpu(),
+            torch.from_numpy(self.dataset.mean),
+            torch.from_numpy(self.dataset.scale),
+            self.dataset.table.features,
+            self.dataset.table.target,
+        ).eval()
+
+
+def prepare(recipe: Recipe) -> Trial:
+    """Reads the recipe's table and makes everything that stands before the first step.
+
+    Args:
+        recipe: Its `data` is a name or a path; what it leaves open is filled in.
+
+    Raises:
+        DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
+        InvalidInput: The device is not there.
+    """
+    device = environment.resolve_device(recipe.device)
+    table = data.load(recipe.data, target=recipe.target, drop=recipe.drop)
+    if recipe.data_sha256 not in (None, table.sha256):
+        raise DataError(
+            f"{table.source} has the digest {table.sha256}, but the recipe wants {recipe.data_sha256}: "
+            "the table, its target or the columns dropped differ. Find the table that was meant."
+        )
+    recipe = replace(recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device)
+    dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
+    network = networks.build_mlp(
+        recipe.variant,
+        len(table.features),
+        recipe.hidden,
+        init=recipe.init,
+        bias=recipe.init_bias,
+        seed=recipe.seed,
+    ).to(device)
+    parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}
+    return Trial(
+        recipe=recipe,
+        dataset=dataset,
+        state=training.State.fresh(network, seed=recipe.seed),
+        parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
+    )

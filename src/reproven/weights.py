@@ -1,0 +1,105 @@
+"""weights: a network or one layer is built and initialised, and its histograms become a run."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from reproven import artifacts, environment, figures, networks
+from reproven.blueprint import Blueprint
+from reproven.errors import InvalidInput
+from reproven.histograms import as_json, weight_histograms
+from reproven.store import DESCRIPTION, PREFIX, Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Initialised:
+    """What became of a run without training.
+
+    Attributes:
+        run_id: The run's id.
+        experiment_id: The experiment that it is in.
+        tracking_uri: The store that it is in.
+        artifact_uri: Where its files are.
+        parameters: Shape of each parameter, by name.
+    """
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+    artifact_uri: str
+    parameters: dict[str, list[int]]
+
+
+def weights(
+    blueprint: Blueprint,
+    *,
+    tracking_uri: str | None = None,
+    experiment: str = "Default",
+    run_name: str | None = None,
+) -> Initialised:
+    """Builds and initialises a network, and logs its weights and their histograms.
+
+    Args:
+        blueprint: What to build.
+        tracking_uri: Where to track; None takes MLflow's own choice.
+        experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
+        run_name: None names the run by network and scheme.
+
+    Raises:
+        InvalidInput: The scheme does not fit the network, as `dirac` and a linear layer.
+        StoreError: The store refuses.
+    """
+    network = build(blueprint)
+    found = weight_histograms(network, blueprint.bins)
+    scheme = blueprint.init.partition(":")[0]
+    figure = figures.weights({"": found}, f"Initial weights of {blueprint.network}, {blueprint.init}")
+    store = Store(tracking_uri)
+    with (
+        store.run(experiment=experiment, name=run_name or f"{blueprint.network}-{scheme}") as run,
+        tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
+    ):
+        folder = Path(temporary)
+        tags = {
+            f"{PREFIX}version": environment.package_version("reproven"),
+            DESCRIPTION: f"Initial weights, untrained.\n\n```\n{network}\n```",
+        }
+        run.describe(params=blueprint.to_dict(), tags=tags)
+        run.log_code_state(environment.code_state())
+        artifacts.write_torch(folder / artifacts.STATE_DICT, network.state_dict())
+        artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json({0: found}))
+        artifacts.write_json(folder / artifacts.ENVIRONMENT, environment.describe())
+        artifacts.write_bytes(folder / "figures" / "weights.png", figures.png(figure))
+        run.upload(folder)
+        run.log_image(figures.pixels(figure), key="weights", step=0)
+        return Initialised(
+            run_id=run.id,
+            experiment_id=run.info.experiment_id,
+            tracking_uri=store.uri,
+            artifact_uri=run.info.artifact_uri,
+            parameters={name: list(p.shape) for name, p in network.named_parameters()},
+        )
+
+
+def build(blueprint: Blueprint) -> nn.Module:
+    """The network of a blueprint, on the CPU, with its initial weights.
+
+    Raises:
+        InvalidInput: The scheme does not fit the network.
+    """
+    how: Any = {"init": blueprint.init, "bias": blueprint.init_bias, "seed": blueprint.seed}
+    try:
+        if blueprint.network == "conv":
+            return networks.build_convolution(**how)
+        if blueprint.network == "testnet":
+            return networks.build_convolutional(**how)
+        return networks.build_mlp(
+            blueprint.variant or "", blueprint.inputs or 0, blueprint.hidden or (), **how
+        )
+    except ValueError as error:
+        problem = f"init is {blueprint.init}, which does not fit {blueprint.network}: {error}."
+        raise InvalidInput([f"{problem} Try --init xavier_uniform."]) from error
