@@ -171,7 +171,7 @@ def load(data: str, *, target: str | None = None, drop: tuple[str, ...] = ()) ->
 def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:
     if data == "boston":
         with (files("reproven") / "datasets" / "boston.csv").open() as file:
-            return pd.read_csv(file, float_precision="round_trip"), "boston", "MEDV"
+            return pd.read_csv(file), "boston", "MEDV"
     if data == "diabetes":
         from sklearn.datasets import load_diabetes
 
@@ -211,9 +211,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     header = None if all(_is_number(cell) for cell in first) else 0
     if header == 0 and (twice := sorted({name for name in first if first.count(name) > 1})):
         raise DataError(f"{path} has several columns named {', '.join(twice)}. Give each its own name.")
-    return pd.read_csv(
-        path, header=header, float_precision="round_trip", skip_blank_lines=False, encoding="utf-8-sig"
-    )
+    return pd.read_csv(path, header=header, skip_blank_lines=False, encoding="utf-8-sig")
 
 
 def _is_number(cell: str) -> bool:

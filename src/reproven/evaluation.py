@@ -6,20 +6,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reproven.networks import Regressor, in_blocks
+
 
 def predictions(network: nn.Module, X: Tensor) -> np.ndarray:
     """What a network predicts, (rows,) float32, without touching its weights or its mode.
 
     Args:
-        network: Takes (rows, features) and returns (rows, 1) or (rows,).
-        X: Features, (rows, features), on the network's device.
+        network: A network, or a regressor.
+        X: Features on its device, (rows, features): standardised for a network, raw for a regressor.
     """
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        predicted: np.ndarray = network(X).flatten().cpu().numpy()
+        predicted = network(X) if isinstance(network, Regressor) else in_blocks(network, X)
     network.train(was_training)
-    return predicted
+    found: np.ndarray = predicted.cpu().numpy()
+    return found
 
 
 def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -55,14 +55,14 @@ def target_histogram(y: np.ndarray, label: str) -> Figure:
 
 
 def loss_curve(losses: Sequence[float], label: str) -> Figure:
-    """The training loss of every iteration, on a logarithmic scale.
+    """The training loss of every iteration, on a logarithmic scale; infinite ones are left out.
 
     Args:
         losses: Loss of each step, in order.
         label: The loss and its unit.
     """
     figure, axes = _single("Training loss per iteration", "iteration", label)
-    axes.plot(np.asarray(losses), color=_COLOURS[0], linewidth=1.2)
+    axes.plot(np.where(np.isfinite(losses), losses, np.nan), color=_COLOURS[0], linewidth=1.2)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
@@ -112,11 +112,12 @@ def weights(found: Mapping[str, Mapping[str, Histogram]], title: str) -> Figure:
     for row, name in enumerate(reversed(names)):
         note = f"{max(last[name].counts)} of {sum(last[name].counts)}"
         axes.annotate(note, (1.01, row), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
+    axes.annotate("fullest bin", (1.01, 1), xycoords="axes fraction", fontsize=8, va="bottom")
     if len(found) > 1:
         axes.legend(fontsize=8, loc="upper right")
     return figure
 
 
 def _ridge(axes: Axes, found: Histogram, row: int, colour: str, label: str | None) -> None:
-    heights = row + 0.85 * np.asarray(found.counts) / max(found.counts)
+    heights = row + 0.85 * np.asarray(found.counts) / max(1, *found.counts)
     axes.stairs(heights, found.edges, baseline=row, fill=True, alpha=0.45, color=colour, label=label)

@@ -26,11 +26,11 @@ class Histogram:
 
 
 def histogram(values: np.ndarray, bins: int = BINS) -> Histogram:
-    """Bins all values of an array, of any shape, from their minimum to their maximum.
+    """Bins the finite values of an array, of any shape, from their minimum to their maximum.
 
     Source: numpy.histogram.
     """
-    counts, edges = np.histogram(values.astype(np.float64), bins=bins)
+    counts, edges = np.histogram(values[np.isfinite(values)].astype(np.float64), bins=bins)
     return Histogram(tuple(counts.tolist()), tuple(edges.tolist()))
 
 

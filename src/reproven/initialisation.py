@@ -2,7 +2,7 @@
 
 The names and defaults are torch.nn.init's (a test compares them), beside torch's own way (`default`)
 and the notebook's `init_weights` (`by_layer`). Reading a scheme does not import torch; `initialise`
-does. All draws come from a generator that is made from the seed, never from torch's global one.
+does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ _WORDS = {
     "mode": ("fan_in", "fan_out"),
     "nonlinearity": ("linear", "relu", "leaky_relu", "tanh", "sigmoid", "selu"),
 }
-_DRAWS_NOTHING = {"constant", "ones", "zeros", "eye", "dirac"}
 
 
 def parse_init(text: str) -> tuple[str, dict[str, Any]]:
@@ -102,19 +101,17 @@ def _argument(scheme: str, name: str, text: str) -> float | int | str:
     return value
 
 
-def initialise(network: nn.Module, init: str, *, bias: float | None, seed: int) -> None:
-    """Overwrites a network's weights, in the order of its modules, as `torch.manual_seed(seed);
-    network.apply(...)` would.
+def initialise(network: nn.Module, init: str, *, bias: float | None) -> None:
+    """Overwrites a network's weights with draws from torch's global generator, layer by layer.
 
     `by_layer` is the notebook's `init_weights`: convolutions normal with mean 0 and std 0.5, linear
     layers uniform on [-0.1, 0.1] with bias 0.01. The named schemes draw every weight and leave the
-    biases as they are.
+    biases as they are. `networks` seeds the generator before and puts it back after.
 
     Args:
         network: Its Linear and Conv2d weights are overwritten in place.
         init: A scheme as `parse_init` reads it; `default` leaves what torch drew at construction.
         bias: Value of every bias, after the scheme; None leaves them.
-        seed: Seed of the draws.
 
     Raises:
         ValueError: The scheme does not fit a layer's shape, as `dirac` and a linear layer.
@@ -124,18 +121,15 @@ def initialise(network: nn.Module, init: str, *, bias: float | None, seed: int) 
     import torch
 
     scheme, values = parse_init(init)
-    generator = torch.Generator().manual_seed(seed)
     # modules() goes from the outside in and apply() the other way; among leaves both keep the order
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
     for layer in layers:
         if scheme == "by_layer" and isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.normal_(layer.weight, mean=0.0, std=0.5, generator=generator)
+            torch.nn.init.normal_(layer.weight, mean=0.0, std=0.5)
         elif scheme == "by_layer":
-            torch.nn.init.uniform_(layer.weight, a=-0.1, b=0.1, generator=generator)
+            torch.nn.init.uniform_(layer.weight, a=-0.1, b=0.1)
             torch.nn.init.constant_(layer.bias, 0.01)  # type: ignore[arg-type]
         elif scheme != "default":
-            draw = getattr(torch.nn.init, f"{scheme}_")
-            source = {} if scheme in _DRAWS_NOTHING else {"generator": generator}
-            draw(layer.weight, **values, **source)
+            getattr(torch.nn.init, f"{scheme}_")(layer.weight, **values)
         if bias is not None and layer.bias is not None:
             torch.nn.init.constant_(layer.bias, bias)

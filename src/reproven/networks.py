@@ -12,8 +12,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reproven.initialisation import initialise
+
+BLOCK = 256  # rows; part of what predictions are, like the weights
 
 
 class MLPModule(nn.Module):
@@ -109,13 +112,31 @@ class Regressor(nn.Module):
         self.target = target
 
     def standardise(self, raw: Tensor) -> Tensor:
-        """Standardised features, (rows, features) float32, of raw ones, (rows, features) float64."""
-        return ((raw.double() - self.mean) / self.scale).float()
+        """Standardised features, (rows, features) float32, of raw ones, (rows, features) float64.
+
+        They lie in memory row by row whatever `raw` does: a matrix product of a transposed table (as
+        pandas keeps it) ends in other bits.
+        """
+        return ((raw.double().contiguous() - self.mean) / self.scale).float()
 
     def forward(self, raw: Tensor) -> Tensor:
         """Predictions, (rows,) float32 in the target's unit, for raw features, (rows, features) float64."""
-        output: Tensor = self.network(self.standardise(raw)).flatten()
-        return output
+        return in_blocks(self.network, self.standardise(raw))
+
+
+def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
+    """What a network predicts, (rows,), a row's bits not depending on how many rows stand beside it.
+
+    Matrix products take other paths for other numbers of rows, and end in other bits: a row alone would
+    differ from the same row in its table. So all go through in blocks of one size, the last one padded.
+    (With MKL_CBWR=COMPATIBLE that is all; without it MKL may also round by a row's place in its block.)
+
+    Args:
+        network: Takes (rows, features) and returns (rows, 1).
+        X: Features, (rows, features).
+    """
+    padded = functional.pad(X, (0, 0, 0, -len(X) % BLOCK))
+    return torch.cat([network(block) for block in padded.split(BLOCK)]).flatten()[: len(X)]
 
 
 _VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
@@ -163,10 +184,11 @@ def build_convolution(*, init: str, bias: float | None, seed: int) -> nn.Module:
 
 
 def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator alone
-        torch.default_generator.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator, and so
+        torch.default_generator.manual_seed(seed)  # does torch.nn.init.sparse_ whatever it is given
         network = build()
-    initialise(network, init, bias=bias, seed=seed)
+        torch.default_generator.manual_seed(seed)
+        initialise(network, init, bias=bias)
     return network
 
 

@@ -98,7 +98,8 @@ class Recipe:
         Option(
             help=f"Initial weights: {', '.join(INIT_SCHEMES)}; with arguments as in normal:mean=0,std=0.5.",
             read=spell_init,
-            holds=lambda value: spell_init(value) == value,
+            holds=lambda value: bool(spell_init(value)),
+            cast=spell_init,
             must="an initialisation scheme",
             example="xavier_uniform",
             metavar="SCHEME",

@@ -28,7 +28,7 @@ class ServedRegressor:
 
     def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
         """Predictions, (rows,) float32, for the raw feature columns of a table."""
-        raw = table[list(self.regressor.features)].to_numpy(dtype=np.float64)
+        raw = np.array(table[list(self.regressor.features)], dtype=np.float64)
         return predictions(self.regressor, torch.from_numpy(raw))
 
 

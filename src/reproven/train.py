@@ -164,22 +164,27 @@ def _train(made: Trial, log: _Log, sender: Sender, run: Run, *, every: int, watc
     look_at_weights(0)
     for step in watch(made.steps(), made.total_steps):
         log.steps.append(step)
-        log.metrics["train_loss"] = step.loss
         sender.put({"train_loss": step.loss}, step=step.step)
         if not math.isfinite(step.loss):
-            log.metrics.pop("train_loss")
-            log.failure = (
-                f"The loss became {step.loss} at step {step.step} (epoch {step.epoch}, batch {step.batch}). "
-                f"{unstable([s.loss for s in log.steps])} Try --lr {made.recipe.lr / 10:g}."
-            )
+            log.failure = _failure(f"The loss became {step.loss}", log.steps, made.recipe.lr)
             return
+        log.metrics["train_loss"] = step.loss
         if step.ends_epoch:
             epoch = step.epoch + 1
             found = made.errors()
+            if not all(math.isfinite(value) for value in found.values()):
+                log.failure = _failure("The weights became infinite", log.steps, made.recipe.lr)
+                return
             log.metrics |= found
             sender.put(found, step=epoch)
             if epoch % every == 0 or epoch == made.recipe.epochs:
                 look_at_weights(epoch)
+
+
+def _failure(what: str, steps: list[Step], lr: float) -> str:
+    step, losses = steps[-1], [step.loss for step in steps]
+    where = f"at step {step.step} (epoch {step.epoch}, batch {step.batch})"
+    return f"{what} {where}. {unstable(losses)} Try --lr {lr / 10:g}."
 
 
 def _send_image(run: Run, found: Mapping[str, Histogram], epoch: int) -> None:
@@ -191,7 +196,7 @@ def _write_log(made: Trial, log: _Log, folder: Path) -> None:
     """The exact losses and the histograms, of a failed run too."""
     artifacts.write_losses(folder / artifacts.LOSSES, log.steps)
     artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json(log.histograms))
-    label = f"mean squared error ({made.dataset.table.target_label})²"
+    label = f"mean squared error of {made.dataset.table.target_label}"
     curve = figures.loss_curve([step.loss for step in log.steps], label)
     artifacts.write_bytes(folder / "figures" / "train_loss.png", figures.png(curve))
     first, last = min(log.histograms), max(log.histograms)

@@ -7,6 +7,7 @@ The batches are those of torch's DataLoader with `shuffle=True` and a seeded gen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,8 +124,8 @@ def _draw_order(generator: torch.Generator, rows: int) -> Tensor:
 
 
 def unstable(losses: list[float]) -> str:
-    """The likely cause of a loss that is not finite, in a sentence, from the losses up to it."""
-    finite = losses[:-1]
+    """The likely cause of values that are not finite, in a sentence, from the losses up to them."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
     if not finite:
         return "It is the first step, so the initial weights or the table's values are too large for float32."
     if finite[-1] > finite[0]:

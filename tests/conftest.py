@@ -1,0 +1,82 @@
+"""What every test has: a store that is real and its own folder, and a global generator that must not move."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from reproven import Recipe, Trained, train
+
+ROOT = Path(__file__).parent.parent
+QUICK = Recipe(epochs=3)
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def global_generator_stays() -> Iterator[None]:
+    """Fails a test in which something draws from torch's global generator."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), before), "torch's global generator was moved"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs each test in its own folder, with none of the user's MLflow settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SQLite store; making one takes over a second, so the tests share it."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    MlflowClient(tracking_uri=uri).search_experiments()
+    return uri
+
+
+@pytest.fixture(scope="session")
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(tracking_uri=uri)
+
+
+@pytest.fixture(scope="session")
+def artifact_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="session")
+def trained(uri: str, client: MlflowClient, artifact_root: Path) -> Trained:
+    """One run of three epochs, registered as `shared@champion`, for the tests that only look at it."""
+    client.create_experiment("shared", artifact_location=str(artifact_root))
+    return train(QUICK, tracking_uri=uri, experiment="shared", register_model="shared", alias="champion")
+
+
+@pytest.fixture(scope="session")
+def files(trained: Trained) -> Path:
+    """The artifacts of that run."""
+    return Path(trained.artifact_uri)
+
+
+@pytest.fixture
+def cli(uri: str) -> Cli:
+    """Runs `python src …` as a user does, in the test's folder, on the shared store."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "src"), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri, **environment},
+            check=False,
+        )
+
+    return run
