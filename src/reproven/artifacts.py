@@ -11,7 +11,9 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,8 @@ def read_torch(path: Path) -> nn.Module | dict[str, Tensor]:
     if not path.is_file():
         raise RevivalError(f"{path} is not there. Give a run id, a models:/ URI or a file.")
     try:
-        with torch.serialization.safe_globals(list(CLASSES)):
+        with torch.serialization.safe_globals(list(CLASSES)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what it is about to refuse
             value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RevivalError(_refusal(path, error)) from error
@@ -118,9 +121,9 @@ def _refusal(path: Path, error: Exception) -> str:
     with torch.serialization.safe_globals(list(CLASSES)):
         try:
             names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        except Exception:  # the file may be broken in any way; then torch's own words must do
-            names = []
-    found = f"it names {', '.join(names)}" if names else _first_line(error)
+        except Exception:  # not a zip archive, or broken; torch's own words name the first one
+            names = re.findall(r"GLOBAL (\S+)", str(error))[:1]
+    found = f"it names {', '.join(names)}" if names else "it is not a pickle of tensors"
     return (
         f"{path} is refused: {found}. Only this package's networks and torch's tensors are read, and "
         "nothing in the file has run. Do not load it in another way unless you trust who made it."

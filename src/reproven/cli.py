@@ -171,7 +171,7 @@ def train(
     if problems:
         raise InvalidInput(problems)
 
-    from reproven.train import train as run_train
+    from reproven.verbs.train import train as run_train
 
     gc.freeze()
     gc.enable()
@@ -244,7 +244,7 @@ def weights(
     if problems:
         raise InvalidInput(problems)
 
-    from reproven.weights import weights as run_weights
+    from reproven.verbs.weights import weights as run_weights
 
     outcome = run_weights(chosen, tracking_uri=tracking_uri, experiment=experiment, run_name=run_name)
     found = asdict(outcome)
@@ -273,7 +273,7 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
     if problems := problems + _not_blank(experiment=experiment):
         raise InvalidInput(problems)
 
-    from reproven.runs import runs as list_runs
+    from reproven.verbs.runs import runs as list_runs
 
     found = list_runs(experiment, last=beside.get("last", 10), tracking_uri=tracking_uri)
     if as_json:
@@ -315,7 +315,7 @@ def predict(
       reproven predict models:/boston-mlp@champion houses.csv
       reproven predict model.pth houses.csv --json
     """
-    from reproven.predict import predict as run_predict
+    from reproven.verbs.predict import predict as run_predict
 
     target, predictions = run_predict(source, table, form, tracking_uri=tracking_uri)
     if as_json:

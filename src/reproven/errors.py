@@ -37,6 +37,7 @@ class RevivalError(ReprovenError):
 def name_among(wanted: str, names: Iterable[str]) -> str:
     """Returns the advice for a name that does not exist: the near miss if any, and all there are."""
     names = list(names)
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), folded, n=1)
+    hint = f"Did you mean {folded[near[0]]}? " if near else ""
     return f"{hint}There is {', '.join(names)}." if names else "There is none."

@@ -10,17 +10,14 @@ from reproven.networks import Regressor, in_blocks
 
 
 def predictions(network: nn.Module, X: Tensor) -> np.ndarray:
-    """What a network predicts, (rows,) float32, without touching its weights or its mode.
+    """What a network predicts, (rows,) float32, without touching it (none has layers that know a mode).
 
     Args:
         network: A network, or a regressor.
         X: Features on its device, (rows, features): standardised for a network, raw for a regressor.
     """
-    was_training = network.training
-    network.eval()
     with torch.inference_mode():
         predicted = network(X) if isinstance(network, Regressor) else in_blocks(network, X)
-    network.train(was_training)
     found: np.ndarray = predicted.cpu().numpy()
     return found
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from mlflow import pyfunc
-from mlflow.models import Model, ModelSignature, convert_input_example_to_serving_input
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from numpy import dtype
 
@@ -62,9 +62,9 @@ def write_mlmodel(folder: Path, regressor: Regressor, example: pd.DataFrame, *, 
     pyfunc.add_to_model(model, "reproven.serving", data="data", code="code", **environment)
     write_torch(folder / "data" / MODEL, regressor)
     (folder / "data" / "pickle_module_info.txt").write_text("pickle")
-    (folder / "input_example.json").write_text(json.dumps(example.to_dict(orient="split")))
-    serving_input = convert_input_example_to_serving_input(example)
-    (folder / "serving_input_example.json").write_text(serving_input)
+    rows = {"columns": list(example.columns), "data": example.to_numpy().tolist()}
+    (folder / "input_example.json").write_text(json.dumps(rows))
+    (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
     ignored = shutil.ignore_patterns("__pycache__", "datasets")
     shutil.copytree(Path(__file__).parent, folder / "code" / "reproven", ignore=ignored)
     _write_environment(folder)

@@ -136,7 +136,7 @@ def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
         X: Features, (rows, features).
     """
     padded = functional.pad(X, (0, 0, 0, -len(X) % BLOCK))
-    return torch.cat([network(block) for block in padded.split(BLOCK)]).flatten()[: len(X)]
+    return torch.cat([network(block) for block in torch.split(padded, BLOCK)]).flatten()[: len(X)]
 
 
 _VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {

@@ -27,6 +27,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.types import ColSpec, Schema
 from mlflow.utils.mlflow_tags import (
     MLFLOW_GIT_BRANCH,
@@ -53,6 +54,7 @@ DESCRIPTION = "mlflow.note.content"
 _LONGEST_PARAM = 6000  # MLflow cuts a longer value without a word
 _LARGEST_BATCH = 1000  # metrics in one log_batch
 _SECONDS_BETWEEN_SENDINGS = 1.0
+_PATIENCE = 0.25  # seconds at most that training waits for a full batch
 
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -179,7 +181,8 @@ class Store:
                 run_id, _, inner = source.removeprefix("runs:/").partition("/")
                 uri = f"runs:/{run_id}/{inner or path}"
             try:
-                return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
+                with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
+                    return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
             except OSError as error:
                 raise StoreError(f"{uri} is not in the store {self.uri}: {error}") from error
 
@@ -309,9 +312,10 @@ class Run:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            made = client.create_model_version(
-                name, source=model_uri, run_id=self.id, model_id=model_uri.removeprefix("models:/")
-            )
+            with _use_tracking_uri(self.store.uri):  # MLflow asks the global one, whatever the client's
+                made = client.create_model_version(
+                    name, source=model_uri, run_id=self.id, model_id=model_uri.removeprefix("models:/")
+                )
             if alias:
                 client.set_registered_model_alias(name, alias, made.version)
         return str(made.version)
@@ -342,6 +346,9 @@ class Sender:
     not sent: the store would turn infinity into a number (they stand in the losses' file). Leaving the
     `with` block waits until all is sent, and raises a StoreError if the store took some of it not at all.
 
+    Where rows come fast, `put` waits a moment for each full batch: Python runs one thread at a time, and
+    two that fight for their turns take longer than one after the other. It does not wait for a slow store.
+
     Args:
         run: Where everything goes.
     """
@@ -350,6 +357,9 @@ class Sender:
         self._run = run
         self._queue: queue.SimpleQueue[Metric | Callable[[], None] | None] = queue.SimpleQueue()
         self._error: Exception | None = None
+        self._rows = 0
+        self._caught_up = threading.Event()  # with the last full batch that training waited for
+        self._caught_up.set()
         self._thread = threading.Thread(target=self._send_all, name="reproven-sender", daemon=True)
 
     def __enter__(self) -> Sender:
@@ -368,6 +378,13 @@ class Sender:
         for name, value in values.items():
             if math.isfinite(value):
                 self._queue.put(Metric(name, value, now, step))
+                self._rows += 1
+        if self._rows >= _LARGEST_BATCH:
+            self._rows = 0
+            if self._caught_up.is_set():
+                self._caught_up.clear()
+                self.call(self._caught_up.set)
+                self._caught_up.wait(timeout=_PATIENCE)
 
     def call(self, job: Callable[[], None]) -> None:
         """Queues work for the background, such as drawing an image and logging it."""

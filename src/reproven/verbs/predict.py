@@ -9,7 +9,7 @@ import torch
 
 from reproven import data, evaluation
 from reproven.errors import DataError, name_among
-from reproven.revive import revive
+from reproven.verbs.revive import revive
 
 
 def predict(

@@ -1,0 +1,81 @@
+"""The house's structure: which way imports go, and who alone may do what."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+PACKAGE = ROOT / "src" / "reproven"
+MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PACKAGE.rglob("*.py")}
+#: Each module imports only from the ones before it.
+ORDER = [
+    ["errors.py"],
+    ["options.py", "registration.py"],
+    ["initialisation.py"],
+    ["recipe.py"],
+    ["blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],
+    ["training.py", "evaluation.py", "environment.py", "figures.py"],
+    ["trial.py", "artifacts.py"],
+    ["mlmodel.py", "serving.py"],
+    ["store.py"],
+    ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py"],
+    ["verbs/predict.py"],
+    ["cli.py"],
+    ["__main__.py"],
+]
+
+
+def imports(text: str) -> set[str]:
+    """The modules of this package that a text imports, as file names."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module == "reproven":
+            found |= {f"{alias.name}.py" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reproven."):
+            found.add(f"{str(node.module).removeprefix('reproven.').replace('.', '/')}.py")
+    return found & set(MODULES)
+
+
+def test_imports_go_one_way() -> None:
+    listed = [name for row in ORDER for name in row]
+    assert sorted(listed) == sorted(set(MODULES) - {"__init__.py", "verbs/__init__.py"})
+    for number, row in enumerate(ORDER):
+        before = {name for earlier in ORDER[:number] for name in earlier}
+        for name in row:
+            assert imports(MODULES[name]) <= before, name
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        (r"^\s*(import|from) mlflow\b", {"store.py", "mlmodel.py"}),
+        (r"\btorch\.load\(|\bpickle\.loads?\(", {"artifacts.py"}),
+        (r"\bprint\(|\bclick\.echo\(", {"cli.py"}),
+        (r"^\s*(import|from) matplotlib\b", {"figures.py"}),
+        (r"\bsubprocess\b", {"environment.py"}),
+        (r"\bpyplot\b|\bmlflow\.(start_run|log_\w+|autolog)\(", set()),
+    ],
+)
+def test_one_module_alone_does_it(pattern: str, allowed: set[str]) -> None:
+    found = {name for name, text in MODULES.items() if re.search(pattern, text, re.MULTILINE)}
+    assert found == allowed
+
+
+def test_no_file_grows_without_limit() -> None:
+    sizes = {name: len(text.splitlines()) for name, text in MODULES.items()}
+    assert max(sizes.values()) <= 440, sizes
+
+
+def test_no_path_of_a_machine_is_in_the_project() -> None:
+    skipped = {".git", ".venv", "mlruns", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+    pattern = re.compile(r"/(home|root|work|tmp)/[a-z]")
+    suffixes = {".py", ".md", ".toml", ".yaml", ""}
+    for path in ROOT.rglob("*"):
+        ours = path.suffix in suffixes and not skipped & set(path.parts) and path != Path(__file__)
+        if path.is_file() and ours:
+            assert not pattern.search(path.read_text(errors="ignore")), path

@@ -1,0 +1,124 @@
+"""What README promises, end to end: one test a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from conftest import ROOT
+from reproven import Trained, data, predict
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(model: str, uri: str) -> Iterator[str]:
+    """`mlflow models serve`, in a folder that has nothing to do with the project."""
+    port = free_port()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
+    process = subprocess.Popen(
+        [*command, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
+        env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).close()
+                break
+            except (urllib.error.URLError, OSError):
+                assert process.poll() is None, "the server ended"
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+
+def ask(address: str, rows: dict[str, object]) -> list[float]:
+    body = json.dumps({"dataframe_split": rows}).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        predictions: list[float] = json.load(answer)["predictions"]
+        return predictions
+
+
+def test_a_served_model_answers_with_the_same_numbers(trained: Trained, uri: str) -> None:
+    boston = data.load("boston")
+    frame = pd.DataFrame(boston.X, columns=list(boston.features))
+    frame.to_csv("boston.csv", index=False)
+    _, expected = predict(trained.run_id, "boston.csv", tracking_uri=uri)
+    rows: dict[str, object] = {"columns": list(frame.columns), "data": boston.X.tolist()}
+    with serving("models:/shared@champion", uri) as address:
+        assert ask(address, rows) == [float(value) for value in expected]
+
+
+def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) -> None:
+    boston = data.load("boston")
+    frame = pd.DataFrame(boston.X, columns=list(boston.features))
+    frame.to_csv("boston.csv", index=False)
+    _, expected = predict(trained.run_id, "boston.csv", tracking_uri=uri)
+    code = (
+        "import sys, mlflow, numpy, pandas, torch\n"
+        "frame = pandas.read_csv('boston.csv').astype(float)\n"
+        "served = mlflow.pyfunc.load_model('models:/shared@champion').predict(frame)\n"
+        "module = mlflow.pytorch.load_model('models:/shared@champion')\n"
+        "numpy.save('served.npy', served)\n"
+        "numpy.save('module.npy', module(torch.tensor(frame.to_numpy())).detach().numpy())\n"
+    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True)
+    assert np.array_equal(np.load("served.npy"), expected)
+    assert np.array_equal(np.load("module.npy"), expected)
+
+
+def test_a_row_alone_is_predicted_as_in_its_table() -> None:
+    """Holds wherever MKL is told to give every CPU the same bits."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "import torch\n"
+        "from reproven import Recipe, evaluation, trial\n"
+        "for hidden in ((10, 10), (50,), (7, 3, 5)):\n"
+        "    made = trial.prepare(Recipe(hidden=hidden, epochs=2))\n"
+        "    for _ in made.steps(): pass\n"
+        "    X = torch.from_numpy(made.dataset.table.X)\n"
+        "    whole = evaluation.predictions(made.regressor(), X)\n"
+        "    for rows in (1, 2, 3, 16, 300):\n"
+        "        for start in range(0, len(X), 37):\n"
+        "            part = evaluation.predictions(made.regressor(), X[start : start + rows])\n"
+        "            assert (part == whole[start : start + rows]).all(), (hidden, rows, start)\n"
+    )
+    arithmetic = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **arithmetic}, check=True)
+
+
+def test_importing_the_package_imports_neither_torch_nor_mlflow() -> None:
+    code = "import reproven, sys; assert not {'torch', 'mlflow'} & set(sys.modules); reproven.train"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names_are_functions_and_classes() -> None:
+    import reproven
+
+    assert all(getattr(reproven, name) is not None for name in reproven.__all__)
+    assert callable(reproven.train)
+    assert callable(reproven.revive)
