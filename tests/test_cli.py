@@ -110,6 +110,17 @@ def test_debug_shows_the_stack_trace(cli: Cli) -> None:
     assert "Traceback" in done.stderr
 
 
+def test_a_missing_package_is_named_without_a_stack_trace() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from reproven.cli import main; main(['train'], prog_name='reproven')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: The package torch is missing in the Python that runs this")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from mlflow import MlflowClient
 
-from conftest import ROOT
+from conftest import ROOT, Cli
 from reproven import Trained, data, predict
 
 
@@ -28,13 +29,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(model: str, uri: str) -> Iterator[str]:
-    """`mlflow models serve`, in a folder that has nothing to do with the project."""
+def started(*command: str, ping: str, uri: str) -> Iterator[str]:
+    """An `mlflow …` server process on a free port of the loopback; its address, once it answers."""
     port = free_port()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
     process = subprocess.Popen(
-        [*command, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
+        [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)],
         env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -43,12 +43,12 @@ def serving(model: str, uri: str) -> Iterator[str]:
     try:
         for _ in range(120):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{ping}", timeout=1).close()
                 break
             except (urllib.error.URLError, OSError):
                 assert process.poll() is None, "the server ended"
                 time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/invocations"
+        yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, 15)
         process.wait(timeout=30)
@@ -68,8 +68,28 @@ def test_a_served_model_answers_with_the_same_numbers(trained: Trained, uri: str
     frame.to_csv("boston.csv", index=False)
     _, expected = predict(trained.run_id, "boston.csv", tracking_uri=uri)
     rows: dict[str, object] = {"columns": list(frame.columns), "data": boston.X.tolist()}
-    with serving("models:/shared@champion", uri) as address:
-        assert ask(address, rows) == [float(value) for value in expected]
+    serve = ("models", "serve", "-m", "models:/shared@champion", "--env-manager", "local")
+    with started(*serve, ping="ping", uri=uri) as address:
+        assert ask(f"{address}/invocations", rows) == [float(value) for value in expected]
+
+
+def test_a_server_holds_the_same_run_and_model(trained: Trained, cli: Cli, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/server.db"
+    serve = ("server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "kept"))
+    with started(*serve, ping="health", uri=store) as address:
+        registered = ("--register-model", "remote", "--alias", "champion")
+        done = cli("train", "--epochs", "3", "--json", *registered, MLFLOW_TRACKING_URI=address)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["metrics"] == trained.metrics
+        history = MlflowClient(tracking_uri=address).get_metric_history(found["run_id"], "train_loss")
+        assert len(history) == 12
+        boston = data.load("boston")
+        pd.DataFrame(boston.X, columns=list(boston.features)).to_csv("boston.csv", index=False)
+        _, expected = predict(Path(trained.artifact_uri) / "model.pth", "boston.csv")
+        for source, form in ((found["run_id"], "state_dict"), ("models:/remote@champion", None)):
+            _, predictions = predict(source, "boston.csv", form, tracking_uri=address)
+            assert np.array_equal(predictions, expected)
 
 
 def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) -> None:

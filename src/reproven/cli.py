@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,13 +45,27 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except ReprovenError as error:
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
             if context.params["debug"]:
                 raise
-            problems = error.problems if isinstance(error, InvalidInput) else (str(error),)
-            for problem in problems:
+            for problem in _problems(error):
                 click.echo(f"Error: {problem}", err=True)
             sys.exit(TROUBLE)
+
+
+def _problems(error: Exception) -> Sequence[str]:
+    """What went wrong, in messages for a user; a bug is called one."""
+    if isinstance(error, InvalidInput):
+        return error.problems
+    if isinstance(error, ReprovenError):
+        return (str(error),)
+    if isinstance(error, ModuleNotFoundError):
+        where = f"the Python that runs this ({sys.executable})"
+        return (f"The package {error.name} is missing in {where}. Run `make run`, or pip install -e .",)
+    what = f"{type(error).__name__}: {error}"
+    return (f"{what}. This is a bug of reproven; `reproven --debug …` shows where it is.",)
 
 
 @click.group(cls=_Commands, context_settings=_SETTINGS)
@@ -199,7 +213,7 @@ def _tell(title: str, found: Mapping[str, Any]) -> None:
     if found["failure"]:
         click.echo(f"  {found['failure']}")
     for name, value in found["metrics"].items():
-        click.echo(f"  {name:<11} {value:.4f}")
+        click.echo(f"  {name:<11} {value:.6g}")
     click.echo(f"  run         {found['run_id']}")
     click.echo(f"  artifacts   {found['artifact_uri']}")
     if found["version"]:
@@ -282,7 +296,7 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
     shown = ("train_loss", "train_rmse", "test_rmse", "test_mae", "test_r2")
     rows: list[tuple[str, ...]] = [("run", "status", *shown)]
     for run in found:
-        values = (f"{run.metrics[name]:.4f}" if name in run.metrics else "–" for name in shown)
+        values = (f"{run.metrics[name]:.6g}" if name in run.metrics else "–" for name in shown)
         rows.append((run.name, run.status, *values))
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:

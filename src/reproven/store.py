@@ -56,6 +56,7 @@ _LARGEST_BATCH = 1000  # metrics in one log_batch
 _SECONDS_BETWEEN_SENDINGS = 1.0
 _PATIENCE = 0.25  # seconds at most that training waits for a full batch
 
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 

@@ -139,7 +139,7 @@ def _describe(run: Run, made: Trial, folder: Path) -> None:
         "data.origin": dataset.table.origin,
     }
     run.describe(
-        params={key: value for key, value in recipe.to_dict().items() if value not in ([], (), {}, "")},
+        params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},
         tags={f"{PREFIX}{key}": value for key, value in tags.items()},
     )
     run.log_code_state(environment.code_state())

@@ -1,0 +1,71 @@
+"""README: its commands run as printed, its links lead somewhere, its output is what comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("reproven ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundled table where README's commands look for it."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "src").symlink_to(ROOT / "src")
+    return folder
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "src"), *shlex.split(line)[1:]]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_there_are_commands_to_run() -> None:
+    assert {shlex.split(line)[1] for line in COMMANDS} == {"train", "predict", "weights", "runs"}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_runs_as_printed(line: str, folder: Path) -> None:
+    done = run(line, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (COMMANDS[1], 0),
+        ("reproven train --lr 10", 1),
+        ("reproven train --lr -0.1 --optimizer adam --momentum 0.9 --layer-lr hiden1=0.1", 2),
+    ],
+)
+def test_printed_output_is_what_comes_out(line: str, code: int, folder: Path) -> None:
+    done = run(line, folder)
+    assert done.returncode == code
+    shown = (done.stdout + done.stderr).splitlines()
+    own = re.compile(r"  (run|artifacts|version) ")  # other in every run
+    for text in shown:
+        assert own.match(text) or text in README.splitlines(), text
+
+
+def test_links_and_pictures_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_make_knows_the_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
