@@ -95,6 +95,9 @@ def main() -> None:
         docs = lambda: process(str(ROOT / "benchmarks" / "docs_way.py"), str(TABLE))  # noqa: E731
         compare("python src train / python -c 'import torch, mlflow'", ours, imports, pairs)
         compare("the MLflow documentation's way / python src train", docs, ours, pairs)
+        portable = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500")  # noqa: E731
+        native = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500", "--profile", "native")  # noqa: E731
+        compare("10,000 steps in portable / in native arithmetic", portable, native, pairs)
         shown = lambda: process(str(ROOT / "src"), "--help")  # noqa: E731
         compare("python src --help / python -c pass", shown, lambda: process("-c", "pass"), pairs)
 

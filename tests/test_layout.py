@@ -15,7 +15,7 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PA
 #: Each module imports only from the ones before it.
 ORDER = [
     ["errors.py"],
-    ["options.py", "registration.py"],
+    ["options.py", "registration.py", "arithmetic.py"],
     ["initialisation.py"],
     ["recipe.py"],
     ["blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],

@@ -102,6 +102,7 @@ def test_split_seed_follows_the_seed() -> None:
         ("epochs", "1.5", "epochs is '1.5', but must be a whole number of at least 1."),
         ("batch_size", "many", "batch_size is 'many', but must be a whole number of at least 1."),
         ("seed", "4294967296", "seed is 4294967296, but must be a whole number from 0 to 4294967295."),
+        ("profile", "exact", "profile is 'exact', but must be one of portable, native."),
         ("device", "tpu", "device is 'tpu', but must be one of cpu, cuda, auto. Try --device cpu."),
     ],
 )

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reproven.arithmetic import enter
     from reproven.recipe import Recipe
     from reproven.verbs.predict import predict
     from reproven.verbs.revive import revive
@@ -21,6 +22,7 @@ _HOMES = {
     "Initialised": "reproven.verbs.weights",
     "Recipe": "reproven.recipe",
     "Trained": "reproven.verbs.train",
+    "enter": "reproven.arithmetic",
     "predict": "reproven.verbs.predict",
     "revive": "reproven.verbs.revive",
     "train": "reproven.verbs.train",
@@ -32,6 +34,7 @@ __all__ = [
     "Recipe",
     "Trained",
     "__version__",
+    "enter",
     "predict",
     "revive",
     "train",

@@ -10,13 +10,13 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproven import __version__, blueprint, recipe
+from reproven import __version__, arithmetic, blueprint, recipe
 from reproven import options as kinds
 from reproven.errors import InvalidInput, ReprovenError
 from reproven.options import Option
@@ -29,6 +29,7 @@ FINDING, TROUBLE = 1, 2
 _EVERY = kinds.whole(
     "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
 )
+_PROFILE = recipe.OPTIONS["profile"]
 _LAST = kinds.whole("How many runs at most.", "10", low=1)
 _SETTINGS: dict[str, Any] = {
     "token_normalize_func": lambda name: name.replace("_", "-"),  # `mlflow run -P batch_size=…`
@@ -185,6 +186,7 @@ def train(
     if problems:
         raise InvalidInput(problems)
 
+    chosen = _in_profile(chosen)
     from reproven.verbs.train import train as run_train
 
     gc.freeze()
@@ -206,6 +208,14 @@ def train(
         _tell(f"{chosen.variant}, {chosen.optimizer}, seed {chosen.seed}", found)
     if outcome.failure:
         sys.exit(FINDING)
+
+
+def _in_profile(chosen: recipe.Recipe) -> recipe.Recipe:
+    """The recipe with its profile, which torch takes up when it is imported next."""
+    usual = arithmetic.PORTABLE if chosen.device == "cpu" else arithmetic.NATIVE
+    profile = chosen.profile or usual
+    arithmetic.enter(profile)
+    return replace(chosen, profile=profile)
 
 
 def _tell(title: str, found: Mapping[str, Any]) -> None:
@@ -258,6 +268,7 @@ def weights(
     if problems:
         raise InvalidInput(problems)
 
+    arithmetic.enter(arithmetic.PORTABLE)
     from reproven.verbs.weights import weights as run_weights
 
     outcome = run_weights(chosen, tracking_uri=tracking_uri, experiment=experiment, run_name=run_name)
@@ -309,12 +320,14 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
 @click.argument("source")
 @click.argument("table")
 @click.option("--form", metavar="[model|state_dict|registered]", help="Which saved form to revive.")
+@_click_option("profile", _PROFILE, arithmetic.PORTABLE)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @_answering
 def predict(
     source: str,
     table: str,
     form: str | None,
+    profile: str | None,
     output: Path | None,
     tracking_uri: str | None,
     as_json: bool,
@@ -329,6 +342,10 @@ def predict(
       reproven predict models:/boston-mlp@champion houses.csv
       reproven predict model.pth houses.csv --json
     """
+    beside, problems = kinds.read_checked({"profile": _PROFILE}, _given({"profile": profile}))
+    if problems:
+        raise InvalidInput(problems)
+    arithmetic.enter(beside.get("profile", arithmetic.PORTABLE))
     from reproven.verbs.predict import predict as run_predict
 
     target, predictions = run_predict(source, table, form, tracking_uri=tracking_uri)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from reproven import __version__
+from reproven import __version__, arithmetic
 from reproven.errors import InvalidInput
 
 #: Packages whose versions can change a run's bits or its record.
@@ -62,14 +62,12 @@ def describe() -> dict[str, Any]:
             "git": torch.version.git_version,
             "cuda": torch.version.cuda,
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "mkl_cbwr_branch": arithmetic.mkl_branch(),
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
         },
-        "variables": {
-            name: os.environ[name]
-            for name in ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-            if name in os.environ
-        },
+        "profile": arithmetic.in_force(),
+        "variables": {name: os.environ[name] for name in arithmetic.PORTABLE_VARIABLES if name in os.environ},
         "cpu": _cpu_model(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }

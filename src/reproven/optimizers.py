@@ -16,6 +16,7 @@ from torch import Tensor
 #: What an optimizer keeps of one parameter between two updates, by torch.optim's names.
 Slots = dict[str, Any]
 Update = Callable[..., None]
+SquareRoot = Callable[[Tensor], Tensor]
 
 
 def sgd(
@@ -55,6 +56,7 @@ def adam(
     eps: float,
     weight_decay: float,
     amsgrad: bool,
+    sqrt: SquareRoot,
 ) -> None:
     """Adam with L2 penalty. Writes `param` and `slots`.
 
@@ -63,7 +65,7 @@ def adam(
     """
     if weight_decay:
         grad = grad.add(param, alpha=weight_decay)
-    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
+    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, sqrt=sqrt)
 
 
 def adamw(
@@ -76,6 +78,7 @@ def adamw(
     eps: float,
     weight_decay: float,
     amsgrad: bool,
+    sqrt: SquareRoot,
 ) -> None:
     """Adam with decoupled weight decay. Writes `param` and `slots`.
 
@@ -84,7 +87,7 @@ def adamw(
     """
     if weight_decay:
         param.mul_(1 - lr * weight_decay)
-    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
+    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, sqrt=sqrt)
 
 
 def _adam_step(
@@ -96,6 +99,7 @@ def _adam_step(
     betas: tuple[float, float],
     eps: float,
     amsgrad: bool,
+    sqrt: SquareRoot,
 ) -> None:
     if not slots:
         names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
@@ -110,7 +114,7 @@ def _adam_step(
         second_moment = slots["max_exp_avg_sq"]
     bias_correction1 = 1 - beta1 ** slots["step"]
     bias_correction2 = 1 - beta2 ** slots["step"]
-    denominator = (second_moment.sqrt() / bias_correction2**0.5).add_(eps)
+    denominator = (sqrt(second_moment) / bias_correction2**0.5).add_(eps)
     param.addcdiv_(slots["exp_avg"], denominator, value=-(lr / bias_correction1))
 
 
@@ -125,6 +129,7 @@ def rmsprop(
     weight_decay: float,
     momentum: float,
     centered: bool,
+    sqrt: SquareRoot,
 ) -> None:
     """RMSprop, centered (Graves) and with momentum where asked. Writes `param` and `slots`.
 
@@ -140,7 +145,7 @@ def rmsprop(
     if centered:
         grad_avg = slots["grad_avg"].lerp_(grad, 1 - alpha)
         square_avg = square_avg.addcmul(grad_avg, grad_avg, value=-1)
-    denominator = square_avg.sqrt().add_(eps)
+    denominator = sqrt(square_avg).add_(eps)
     if momentum:
         buffer = slots["momentum_buffer"].mul_(momentum).addcdiv_(grad, denominator)
         param.add_(buffer, alpha=-lr)

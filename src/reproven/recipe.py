@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from reproven import options as kinds
+from reproven.arithmetic import PORTABLE, PROFILES
 from reproven.errors import InvalidInput, name_among
 from reproven.initialisation import INIT_SCHEMES, parse_init, spell_init
 from reproven.options import Option
@@ -141,6 +142,14 @@ class Recipe:
     batch_size: int = _field(128, kinds.whole("Rows in a batch.", "128", low=1))
     seed: int = _field(12, _seed("Seed of the initial weights and of the order of the rows."))
     device: str = _field("cpu", kinds.choice("Where to train; auto takes a GPU where there is one.", DEVICES))
+    profile: str | None = _field(
+        None,
+        kinds.choice(
+            "Arithmetic: the same bits on every x86-64 CPU, or torch as it comes; portable where the "
+            "device is cpu and none is given.",
+            PROFILES,
+        ),
+    )
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in option_fields(type(self))}
@@ -255,6 +264,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
             problems.append(f"layer_lr names {name} {layers.count(name)} times. Give it one rate.")
         if "." in name and name.split(".")[0] in layers:
             problems.append(f"layer_lr names {name} and {name.split('.')[0]}, which holds it. Give one.")
+    if values["profile"] == PORTABLE and values["device"] != "cpu":
+        problems.append(
+            f"profile is portable, but device is {values['device']}: GPUs have bits of their own. "
+            "Try --profile native."
+        )
     if parse_init(values["init"])[0] == "dirac":
         problems.append("init is dirac, but that is for convolutions alone. Try --init eye.")
     return problems

@@ -2,22 +2,24 @@
 
 MLflow's own PyTorch wrapper rounds a table to float32 before the model sees it, and unpickles freely.
 This one hands over the float64 columns that the model was trained on, and reads the file safely. The
-MLmodel file names this module, so it is never renamed or moved.
+MLmodel file names this module, so it is never renamed or moved. It imports torch late: a server has not
+imported it yet, and so answers in portable arithmetic, as `reproven predict` does.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import torch
 
-from reproven.artifacts import MODEL, read_torch
+from reproven import arithmetic
 from reproven.errors import RevivalError
-from reproven.evaluation import predictions
-from reproven.networks import Regressor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reproven.networks import Regressor
 
 
 class ServedRegressor:
@@ -28,6 +30,10 @@ class ServedRegressor:
 
     def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
         """Predictions, (rows,) float32, for the raw feature columns of a table."""
+        import torch
+
+        from reproven.evaluation import predictions
+
         raw = np.array(table[list(self.regressor.features)], dtype=np.float64)
         return predictions(self.regressor, torch.from_numpy(raw))
 
@@ -38,6 +44,10 @@ def _load_pyfunc(path: str) -> ServedRegressor:
     Raises:
         RevivalError: The file is not a regressor of this package.
     """
+    arithmetic.enter(arithmetic.PORTABLE)
+    from reproven.artifacts import MODEL, read_torch
+    from reproven.networks import Regressor
+
     model = read_torch(Path(path) / MODEL)
     if not isinstance(model, Regressor):
         raise RevivalError(f"{path} holds a {type(model).__name__}, but must hold a Regressor.")

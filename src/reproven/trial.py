@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reproven import data, environment, evaluation, networks, optimizers, training
+from reproven import arithmetic, data, environment, evaluation, networks, optimizers, training
 from reproven.data import Dataset
 from reproven.errors import DataError
 from reproven.recipe import Recipe
@@ -24,7 +25,8 @@ class Trial:
     """A recipe with its dataset and the state of its training.
 
     Attributes:
-        recipe: Complete: the table's digest and target are in it, and the device is cpu or cuda.
+        recipe: Complete: the table's digest and target are in it, the device is cpu or cuda, and the
+            profile is the one in force.
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
         parts: Features, (rows, features) float32, and targets, (rows,) float32, on the device, by
@@ -52,8 +54,15 @@ class Trial:
             batch_size=recipe.batch_size,
             optimizer=recipe.optimizer,
             rates=optimizers.learning_rates(names, recipe.lr, recipe.layer_lr),
-            options=recipe.optimizer_options,
+            options=self._options(),
         )
+
+    def _options(self) -> dict[str, Any]:
+        """The optimizer's options, with the profile's square root where it takes one."""
+        options = self.recipe.optimizer_options
+        if self.recipe.optimizer == "sgd":
+            return options
+        return options | {"sqrt": arithmetic.sqrt(str(self.recipe.profile))}
 
     def predictions(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Observed and predicted values, (rows,) float32 each, by part."""
@@ -92,16 +101,19 @@ def prepare(recipe: Recipe) -> Trial:
 
     Raises:
         DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
-        InvalidInput: The device is not there.
+        InvalidInput: The device is not there, or the profile is not in force.
     """
     device = environment.resolve_device(recipe.device)
+    profile = arithmetic.require(recipe.profile) if device == "cpu" else arithmetic.NATIVE
     table = data.load(recipe.data, target=recipe.target, drop=recipe.drop)
     if recipe.data_sha256 not in (None, table.sha256):
         raise DataError(
             f"{table.source} has the digest {table.sha256}, but the recipe wants {recipe.data_sha256}: "
             "the table, its target or the columns dropped differ. Find the table that was meant."
         )
-    recipe = replace(recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device)
+    recipe = replace(
+        recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
+    )
     dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
     network = networks.build_mlp(
         recipe.variant,

@@ -1,0 +1,101 @@
+"""Arithmetic profiles: which instructions torch and MKL may choose, and so which bits come out.
+
+`native` is torch as it comes: it chooses by CPU and thread count, and rounds accordingly. `portable` gives
+the same bits on every x86-64 CPU: one thread, torch's baseline kernels, MKL's compatible branch, and a
+square root that is rounded correctly (see `sqrt`). It must be entered before torch is imported, because
+torch and MKL choose once. This module imports torch only where it is asked what is in force.
+
+Source: https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2024-0/
+    obtaining-numerically-reproducible-results.html (MKL_CBWR)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproven.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PORTABLE, NATIVE = "portable", "native"
+PROFILES = (PORTABLE, NATIVE)
+
+#: What the portable profile sets before torch is imported; whatever was set before is overruled.
+PORTABLE_VARIABLES: Mapping[str, str] = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+_MKL_CBWR_BRANCH, _MKL_CBWR_COMPATIBLE = 1, 3  # of mkl_types.h
+
+
+def enter(profile: str) -> None:
+    """Has torch take up a profile when it is imported; does nothing for `native`.
+
+    Where torch is imported already it is too late: `require` then says so.
+    """
+    if profile == PORTABLE and "torch" not in sys.modules:
+        os.environ.update(PORTABLE_VARIABLES)
+
+
+def in_force() -> str:
+    """The profile that this process computes in, asked of torch and MKL themselves."""
+    import torch
+
+    kernels, branch = torch.backends.cpu.get_cpu_capability(), mkl_branch()
+    portable = kernels == "DEFAULT" and torch.get_num_threads() == 1 and branch == _MKL_CBWR_COMPATIBLE
+    return PORTABLE if portable else NATIVE
+
+
+def mkl_branch() -> int | None:
+    """MKL's conditional numerical reproducibility branch, as mkl_cbwr_get reports it; None without MKL."""
+    import torch
+
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        return int(ctypes.CDLL(str(library)).mkl_serv_cbwr_get(_MKL_CBWR_BRANCH))
+    except (OSError, AttributeError):
+        return None
+
+
+def require(profile: str | None) -> str:
+    """The profile in force, if it is the one asked for (None asks for none).
+
+    Raises:
+        InvalidInput: Another one is in force, and it is too late to change it.
+    """
+    found = in_force()
+    if profile in (None, found):
+        return found
+    how = (
+        "Call reproven.enter('portable') before anything imports torch, or start with "
+        + " ".join(f"{name}={value}" for name, value in PORTABLE_VARIABLES.items())
+        if profile == PORTABLE
+        else f"Unset {', '.join(PORTABLE_VARIABLES)} and start Python anew"
+    )
+    raise InvalidInput([f"profile is {profile}, but this process computes in the {found} one. {how}."])
+
+
+def sqrt(profile: str) -> Callable[[Tensor], Tensor]:
+    """The square root of a profile, elementwise, for float32.
+
+    torch's own goes through MKL's vector library, which starts from the CPU's approximate reciprocal and
+    is wrong in the last bit for about 20 % of inputs, on each CPU model in other places. That of float64,
+    rounded to float32, is the correctly rounded root: 53 bits are more than 2 × 24 + 2.
+
+    Source: Figueroa (1995), "When is double rounding innocuous?", SIGNUM Newsletter 30(3).
+    """
+    import torch
+
+    return torch.sqrt if profile == NATIVE else _correctly_rounded_sqrt
+
+
+def _correctly_rounded_sqrt(x: Tensor) -> Tensor:
+    return x.double().sqrt().float()

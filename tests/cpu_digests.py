@@ -1,0 +1,84 @@
+"""Trains in the portable profile and prints digests of every bit, as JSON, for test_arithmetic.
+
+python tests/cpu_digests.py [--profile native] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import struct
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+
+from reproven import arithmetic
+from reproven.initialisation import INIT_SCHEMES
+from reproven.recipe import OPTIMIZERS, VARIANTS, Recipe
+
+SCHEMES = {"constant": "constant:val=0.1", "sparse": "sparse:sparsity=0.5"}
+RICH: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    "adam": {"weight_decay": 0.01, "amsgrad": True},
+    "adamw": {"amsgrad": True},
+    "rmsprop": {"momentum": 0.9, "weight_decay": 0.01, "centered": True},
+}
+
+
+def recipes(profile: str, quick: bool) -> dict[str, Recipe]:
+    """Every optimizer with either variant and its options off and on, and every scheme once."""
+    found = {}
+    for optimizer, variant in product(OPTIMIZERS, VARIANTS):
+        if quick and variant == "sequential":
+            continue
+        plain: dict[str, Any] = {"optimizer": optimizer, "variant": variant, "epochs": 5, "lr": 0.002}
+        found[f"{optimizer} {variant}"] = Recipe(**plain, profile=profile)
+        found[f"{optimizer} {variant} rich"] = Recipe(
+            **plain,
+            **RICH[optimizer],
+            profile=profile,
+        )
+    for scheme in () if quick else (s for s in INIT_SCHEMES if s != "dirac"):
+        init = SCHEMES.get(scheme, scheme)
+        found[f"init {scheme}"] = Recipe(optimizer="adam", init=init, epochs=1, profile=profile)
+    found["wide"] = Recipe(hidden=(50, 33), optimizer="adam", epochs=2, profile=profile)
+    return found
+
+
+def digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--profile", default=arithmetic.PORTABLE)
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    arithmetic.enter(arguments.profile)
+    from reproven.trial import prepare
+
+    found = {}
+    for name, recipe in recipes(arguments.profile, arguments.quick).items():
+        trial = prepare(recipe)
+        start = [p.detach().numpy().tobytes() for p in trial.state.network.parameters()]
+        losses = [struct.pack("<f", step.loss) for step in trial.steps()]
+        end = [p.detach().numpy().tobytes() for p in trial.state.network.parameters()]
+        predicted = [array.tobytes() for pair in trial.predictions().values() for array in pair]
+        errors = [struct.pack("<d", value) for value in trial.errors().values()]
+        found[name] = {
+            "standardised": digest(*(t.numpy().tobytes() for part in trial.parts.values() for t in part)),
+            "initial weights": digest(*start),
+            "losses": digest(*losses),
+            "final weights": digest(*end),
+            "predictions": digest(*predicted),
+            "errors": digest(*errors),
+        }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
