@@ -128,6 +128,8 @@ def test_a_missing_package_is_named_without_a_stack_trace() -> None:
         (["--register-model", "a", "--alias", "latest"], "alias is 'latest', but must be letters"),
         (["--register-model", "a", "--alias", "7"], "alias is '7', but must be letters"),
         (["--register-model", "a", "--alias", "a b"], "alias is 'a b', but must be letters"),
+        (["--tracking-uri", ""], "tracking_uri is '', but must not be blank."),
+        (["--hidden", "3000000,2000000000"], "but such layers do not fit into memory. Try --hidden 10,10."),
         (["--experiment", ""], "experiment is '', but must not be blank."),
         (["--tracking-uri", "ftp://nowhere"], "Cannot open anything in the store ftp://nowhere"),
         (["--data", "boston", "--target", "PRICE"], "boston has no column 'PRICE'."),
@@ -204,6 +206,20 @@ def test_predictions_are_csv_or_json_and_exact(cli: Cli, files: Path) -> None:
     assert [np.float32(v) for v in values] == [np.float32(v) for v in found["predictions"]]
     assert cli("predict", str(files / "model.pth"), "four.csv", "--output", "out.csv").stdout == ""
     assert Path("out.csv").read_text() == as_csv.stdout
+
+
+def test_bad_options_of_the_other_commands_are_named(cli: Cli, files: Path) -> None:
+    assert "last is 0, but must be a whole number of at least 1." in cli("runs", "--last", "0").stderr
+    model = str(files / "model.pth")
+    for arguments, words in (
+        (("--form", "onnx"), "form is 'onnx', but must be one of model, state_dict, registered."),
+        (("--profile", "exact"), "profile is 'exact', but must be one of portable, native."),
+        (("--output", "."), "is a directory"),
+    ):
+        Path("table.csv").write_text("CRIM\n1\n")
+        done = cli("predict", model, "table.csv", *arguments)
+        assert done.returncode == 2
+        assert words in done.stderr
 
 
 def test_runs_lists_the_newest_first(cli: Cli, trained: Trained) -> None:

@@ -72,6 +72,7 @@ def test_split_seed_follows_the_seed() -> None:
             "10,0",
             "hidden is [10, 0], but must be whole numbers of at least 1, separated by commas.",
         ),
+        ("hidden", "9" * 30, "but must be whole numbers of at least 1, separated by commas."),
         ("hidden", "", "hidden is '', but must be whole numbers of at least 1, separated by commas."),
         ("init", "xavier", "must be an initialisation scheme. Did you mean xavier_normal?"),
         ("init", "normal:std=-1", "std of normal is -1, but must be greater than 0."),

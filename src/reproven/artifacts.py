@@ -97,7 +97,7 @@ def read_torch(path: Path) -> nn.Module | dict[str, Tensor]:
             that is not allowed; nothing of it has run then.
     """
     if not path.is_file():
-        raise RevivalError(f"{path} is not there. Give a run id, a models:/ URI or a file.")
+        raise RevivalError(f"{path} is not a file. Give a run id, a models:/ URI or a file.")
     try:
         with torch.serialization.safe_globals(list(CLASSES)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it is about to refuse

@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,8 @@ def _problems(error: Exception) -> Sequence[str]:
         return (str(error),)
     if isinstance(error, ModuleNotFoundError):
         where = f"the Python that runs this ({sys.executable})"
-        return (f"The package {error.name} is missing in {where}. Run `make run`, or pip install -e .",)
-    what = f"{type(error).__name__}: {error}"
+        return (f"The package {error.name} is missing in {where}. Install it, or all with `make run`.",)
+    what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return (f"{what}. This is a bug of reproven; `reproven --debug …` shows where it is.",)
 
 
@@ -178,7 +178,7 @@ def train(
         {"histogram_every": _EVERY}, _given({"histogram_every": histogram_every})
     )
     problems += registration_problems(register_model, alias)
-    problems += _not_blank(experiment=experiment, run_name=run_name)
+    problems += _not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
     try:
         chosen = recipe.Recipe.parse(_given(texts))
     except InvalidInput as error:
@@ -186,7 +186,8 @@ def train(
     if problems:
         raise InvalidInput(problems)
 
-    chosen = _in_profile(chosen)
+    if chosen.device != "cuda":
+        arithmetic.enter(chosen.profile or arithmetic.PORTABLE)
     from reproven.verbs.train import train as run_train
 
     gc.freeze()
@@ -208,14 +209,6 @@ def train(
         _tell(f"{chosen.variant}, {chosen.optimizer}, seed {chosen.seed}", found)
     if outcome.failure:
         sys.exit(FINDING)
-
-
-def _in_profile(chosen: recipe.Recipe) -> recipe.Recipe:
-    """The recipe with its profile, which torch takes up when it is imported next."""
-    usual = arithmetic.PORTABLE if chosen.device == "cpu" else arithmetic.NATIVE
-    profile = chosen.profile or usual
-    arithmetic.enter(profile)
-    return replace(chosen, profile=profile)
 
 
 def _tell(title: str, found: Mapping[str, Any]) -> None:
@@ -260,7 +253,7 @@ def weights(
       reproven weights --network testnet --init by_layer --seed 13
       reproven weights --network conv --init normal:mean=0,std=1 --init-bias 0.1 --seed 12
     """
-    problems = _not_blank(experiment=experiment, run_name=run_name)
+    problems = _not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
     try:
         chosen = blueprint.Blueprint.parse(_given(texts))
     except InvalidInput as error:
@@ -295,7 +288,7 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
       reproven runs --experiment boston --last 2
     """
     beside, problems = kinds.read_checked({"last": _LAST}, _given({"last": last}))
-    if problems := problems + _not_blank(experiment=experiment):
+    if problems := problems + _not_blank(experiment=experiment, tracking_uri=tracking_uri):
         raise InvalidInput(problems)
 
     from reproven.verbs.runs import runs as list_runs
@@ -343,7 +336,7 @@ def predict(
       reproven predict model.pth houses.csv --json
     """
     beside, problems = kinds.read_checked({"profile": _PROFILE}, _given({"profile": profile}))
-    if problems:
+    if problems := problems + _not_blank(tracking_uri=tracking_uri):
         raise InvalidInput(problems)
     arithmetic.enter(beside.get("profile", arithmetic.PORTABLE))
     from reproven.verbs.predict import predict as run_predict

@@ -193,7 +193,7 @@ def widths(help: str, example: str) -> Option:
     return Option(
         help=help,
         read=lambda text: [int(part) for part in _parts(text)],
-        holds=lambda value: len(value) > 0 and _is_list_of(lambda w: is_whole(w) and w >= 1, value),
+        holds=lambda value: len(value) > 0 and _is_list_of(lambda w: is_whole(w) and 1 <= w < 2**31, value),
         must="whole numbers of at least 1, separated by commas",
         example=example,
         cast=tuple,

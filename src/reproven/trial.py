@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reproven import arithmetic, data, environment, evaluation, networks, optimizers, training
 from reproven.data import Dataset
-from reproven.errors import DataError
+from reproven.errors import DataError, InvalidInput
 from reproven.recipe import Recipe
 
 
@@ -101,7 +101,8 @@ def prepare(recipe: Recipe) -> Trial:
 
     Raises:
         DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
-        InvalidInput: The device is not there, or the profile is not in force.
+        InvalidInput: The device is not there, the profile is not in force, or the network does not fit
+            into memory.
     """
     device = environment.resolve_device(recipe.device)
     profile = arithmetic.require(recipe.profile) if device == "cpu" else arithmetic.NATIVE
@@ -115,14 +116,7 @@ def prepare(recipe: Recipe) -> Trial:
         recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
     )
     dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
-    network = networks.build_mlp(
-        recipe.variant,
-        len(table.features),
-        recipe.hidden,
-        init=recipe.init,
-        bias=recipe.init_bias,
-        seed=recipe.seed,
-    ).to(device)
+    network = _build(recipe, inputs=len(table.features)).to(device)
     parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}
     return Trial(
         recipe=recipe,
@@ -130,3 +124,19 @@ def prepare(recipe: Recipe) -> Trial:
         state=training.State.fresh(network, seed=recipe.seed),
         parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
     )
+
+
+def _build(recipe: Recipe, *, inputs: int) -> nn.Module:
+    try:
+        return networks.build_mlp(
+            recipe.variant,
+            inputs,
+            recipe.hidden,
+            init=recipe.init,
+            bias=recipe.init_bias,
+            seed=recipe.seed,
+        )
+    except (RuntimeError, MemoryError) as error:
+        raise InvalidInput(
+            [f"hidden is {list(recipe.hidden)}, but such layers do not fit into memory. Try --hidden 10,10."]
+        ) from error
