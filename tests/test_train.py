@@ -243,6 +243,13 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
         train(QUICK, tracking_uri=f"file://{tmp_path}/runs")
 
 
+def test_a_password_is_not_told() -> None:
+    with pytest.raises(StoreError) as caught:
+        Store("ftp://me:secret@127.0.0.1/x")
+    assert "secret" not in str(caught.value)
+    assert "ftp://127.0.0.1/x" in str(caught.value)
+
+
 def test_the_regressor_takes_raw_columns(files: Path) -> None:
     from reproven import data, revive
 

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import queue
+import re
 import sys
 import tempfile
 import threading
@@ -68,7 +69,13 @@ def _asking(what: str, uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         reason = str(error).strip().splitlines()[0]
-        raise StoreError(f"Cannot {what} in the store {uri}: {reason}") from error
+        shown = without_credentials(uri)
+        raise StoreError(f"Cannot {what} in the store {shown}: {reason.replace(uri, shown)}") from error
+
+
+def without_credentials(uri: str) -> str:
+    """A store's address without user and password, for messages and records."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 class Store:
@@ -150,9 +157,8 @@ class Store:
             found = self.client.get_experiment_by_name(experiment)
             if found is None:
                 names = [item.name for item in self.client.search_experiments()]
-                raise StoreError(
-                    f"The store {self.uri} has no experiment {experiment!r}. {name_among(experiment, names)}"
-                )
+                where = f"The store {without_credentials(self.uri)}"
+                raise StoreError(f"{where} has no experiment {experiment!r}. {name_among(experiment, names)}")
             runs = self.client.search_runs([found.experiment_id], max_results=last)
         return [
             Summary(
@@ -185,7 +191,8 @@ class Store:
                 with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
                     return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
             except OSError as error:
-                raise StoreError(f"{uri} is not in the store {self.uri}: {error}") from error
+                shown = without_credentials(self.uri)
+                raise StoreError(f"{uri} is not in the store {shown}: {error}") from error
 
     def model_of_run(self, run_id: str) -> str:
         """The `models:/` URI of the model that a run logged.

@@ -15,7 +15,7 @@ from reproven.errors import InvalidInput, StoreError
 from reproven.histograms import Histogram, as_json, weight_histograms
 from reproven.recipe import Recipe
 from reproven.registration import registration_problems
-from reproven.store import DESCRIPTION, PREFIX, Run, Sender, Store
+from reproven.store import DESCRIPTION, PREFIX, Run, Sender, Store, without_credentials
 from reproven.training import Step, unstable
 from reproven.trial import Trial
 
@@ -119,7 +119,7 @@ def train(
         return Trained(
             run_id=run.id,
             experiment_id=run.info.experiment_id,
-            tracking_uri=store.uri,
+            tracking_uri=without_credentials(store.uri),
             artifact_uri=run.info.artifact_uri,
             metrics=log.metrics,
             model_uri=model_uri,
@@ -196,7 +196,7 @@ def _write_log(made: Trial, log: _Log, folder: Path) -> None:
     """The exact losses and the histograms, of a failed run too."""
     artifacts.write_losses(folder / artifacts.LOSSES, log.steps)
     artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json(log.histograms))
-    label = f"mean squared error of {made.dataset.table.target_label}"
+    label = f"mean squared error, {made.dataset.table.target_label}²"
     curve = figures.loss_curve([step.loss for step in log.steps], label)
     artifacts.write_bytes(folder / "figures" / "train_loss.png", figures.png(curve))
     first, last = min(log.histograms), max(log.histograms)

@@ -13,7 +13,7 @@ from reproven import artifacts, environment, figures, networks
 from reproven.blueprint import Blueprint
 from reproven.errors import InvalidInput
 from reproven.histograms import as_json, weight_histograms
-from reproven.store import DESCRIPTION, PREFIX, Store
+from reproven.store import DESCRIPTION, PREFIX, Store, without_credentials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +79,7 @@ def weights(
         return Initialised(
             run_id=run.id,
             experiment_id=run.info.experiment_id,
-            tracking_uri=store.uri,
+            tracking_uri=without_credentials(store.uri),
             artifact_uri=run.info.artifact_uri,
             parameters={name: list(p.shape) for name, p in network.named_parameters()},
         )
