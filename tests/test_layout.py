@@ -18,7 +18,7 @@ ORDER = [
     ["options.py", "registration.py", "arithmetic.py"],
     ["initialisation.py"],
     ["recipe.py"],
-    ["blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],
+    ["blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py", "digests.py"],
     ["training.py", "evaluation.py", "environment.py", "figures.py"],
     ["trial.py", "artifacts.py"],
     ["mlmodel.py", "serving.py"],

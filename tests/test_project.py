@@ -152,6 +152,41 @@ def test_a_run_that_has_ended_is_not_adopted(cli: Cli, uri: str, client: MlflowC
     assert "which is FINISHED. Unset the variable." in done.stderr
 
 
+def test_the_code_is_named_by_its_commit_and_what_differs(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    head = subprocess.run(
+        ["git", "-C", str(clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    command = [sys.executable, str(clone / "src"), "train", "--epochs", "1", "--json"]
+
+    def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+    def tags(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+        run_id = json.loads(done.stdout)["run_id"]
+        found: dict[str, str] = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(run_id).data.tags
+        return found
+
+    clean = train("--require-clean")
+    assert clean.returncode == 0, clean.stderr
+    assert tags(clean)["mlflow.source.git.commit"] == head
+    assert tags(clean)["mlflow.source.git.dirty"] == "false"
+    assert not (Path(json.loads(clean.stdout)["artifact_uri"]) / "code.patch").exists()
+
+    with (clone / "src/reproven/figures.py").open("a") as file:
+        file.write("# edited\n")
+    refused = train("--require-clean")
+    assert refused.returncode == 2
+    assert f"src/reproven/figures.py differ from the commit {head[:12]}." in refused.stderr
+
+    dirty = train()
+    assert tags(dirty)["mlflow.source.git.dirty"] == "true"
+    patch = Path(json.loads(dirty.stdout)["artifact_uri"]) / "code.patch"
+    undo = ["git", "-C", str(clone), "apply", "--check", "--reverse", str(patch)]
+    subprocess.run(undo, check=True)
+
+
 def test_the_default_store_is_in_the_folder_and_offline(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
     command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "1", "--json"]

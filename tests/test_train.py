@@ -19,6 +19,7 @@ from PIL import Image
 
 from conftest import QUICK
 from reproven import Recipe, Trained, train
+from reproven.digests import tensor_sha256, weight_digests, weights_sha256
 from reproven.errors import DataError, InvalidInput, StoreError
 from reproven.networks import MLPModule, Regressor
 from reproven.store import Store
@@ -68,6 +69,16 @@ def test_losses_are_kept_to_the_bit(files: Path) -> None:
     assert [(int(r["step"]), int(r["epoch"]), int(r["batch"])) for r in rows] == [
         (s.step, s.epoch, s.batch) for s in expected
     ]
+
+
+def test_weights_are_named_from_the_first_to_the_last(files: Path) -> None:
+    found = json.loads((files / "weights.json").read_text())
+    trial = prepare(QUICK)
+    assert found["initial"] == weight_digests(trial.state.network)
+    epochs = [weights_sha256(trial.state.network) for step in trial.steps() if step.ends_epoch]
+    assert found["epochs"] == epochs
+    saved = torch.load(files / "state_dict.pth")
+    assert found["final"] == {name: tensor_sha256(tensor) for name, tensor in saved.items()}
 
 
 def test_histograms_are_data(files: Path) -> None:

@@ -33,6 +33,8 @@ STANDARDISATION = "standardisation.json"
 LOSSES = "losses.csv"
 HISTOGRAMS = "histograms.json"
 ENVIRONMENT = "environment.json"
+WEIGHTS = "weights.json"
+PATCH = "code.patch"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -30,6 +30,7 @@ _EVERY = kinds.whole(
     "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
 )
 _PROFILE = recipe.OPTIONS["profile"]
+_CLEAN = kinds.flag("Refuse to run code that differs from its commit.")
 _LAST = kinds.whole("How many runs at most.", "10", low=1)
 _SETTINGS: dict[str, Any] = {
     "token_normalize_func": lambda name: name.replace("_", "-"),  # `mlflow run -P batch_size=…`
@@ -151,11 +152,13 @@ def _not_blank(**texts: str | None) -> list[str]:
 @main.command()
 @_options(recipe.OPTIONS, recipe.Recipe)
 @_click_option("histogram_every", _EVERY, None)
+@_click_option("require_clean", _CLEAN, None)
 @click.option("--register-model", metavar="NAME", help="Register the model under this name.")
 @click.option("--alias", metavar="ALIAS", help="Point this alias at the registered version.")
 @_tracking
 def train(
     histogram_every: str | None,
+    require_clean: str | None,
     register_model: str | None,
     alias: str | None,
     experiment: str,
@@ -175,7 +178,8 @@ def train(
       reproven train --register-model boston-mlp --alias champion
     """
     beside, problems = kinds.read_checked(
-        {"histogram_every": _EVERY}, _given({"histogram_every": histogram_every})
+        {"histogram_every": _EVERY, "require_clean": _CLEAN},
+        _given({"histogram_every": histogram_every, "require_clean": require_clean}),
     )
     problems += registration_problems(register_model, alias)
     problems += _not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
@@ -198,6 +202,7 @@ def train(
         experiment=experiment,
         run_name=run_name,
         histogram_every=beside.get("histogram_every"),
+        require_clean=beside.get("require_clean", False),
         register_model=register_model,
         alias=alias,
         watch=_progress,

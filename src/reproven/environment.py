@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,17 @@ class CodeState:
     Attributes:
         commit: Its hash.
         branch: The branch checked out; empty where none is.
-        dirty: Whether tracked files differ from it.
+        patch: What tracked files differ in, as `git diff` tells it; empty where they do not.
     """
 
     commit: str
     branch: str
-    dirty: bool
+    patch: str
+
+    @property
+    def dirty(self) -> bool:
+        """Whether tracked files differ from the commit."""
+        return bool(self.patch)
 
 
 def code_state() -> CodeState | None:
@@ -39,17 +45,39 @@ def code_state() -> CodeState | None:
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
         done = subprocess.run(
-            ["git", "-C", str(here.parent), *arguments], capture_output=True, text=True, check=True
+            command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True
         )
-        return done.stdout.strip()
+        return done.stdout
 
     try:
         git("ls-files", "--error-unmatch", here.name)
-        commit, branch = git("rev-parse", "HEAD"), git("branch", "--show-current")
-        return CodeState(commit, branch, bool(git("status", "--porcelain", "--untracked-files=no")))
+        commit, branch = git("rev-parse", "HEAD").strip(), git("branch", "--show-current").strip()
+        return CodeState(commit, branch, git("diff", "--binary", "HEAD"))
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def require_clean(code: CodeState | None) -> None:
+    """Refuses code that no commit names.
+
+    Raises:
+        InvalidInput: The code differs from its commit, or is not in a git checkout.
+    """
+    if code is None:
+        where = Path(__file__).resolve().parent
+        raise InvalidInput(
+            [f"require_clean is true, but {where} is not in a git checkout. Run from a clone."]
+        )
+    if code.dirty:
+        files = re.findall(r"^diff --git a/(.*) b/", code.patch, re.MULTILINE)
+        raise InvalidInput(
+            [
+                f"require_clean is true, but {', '.join(files)} differ from the commit {code.commit[:12]}. "
+                "Commit or stash the changes."
+            ]
+        )
 
 
 def describe() -> dict[str, Any]:

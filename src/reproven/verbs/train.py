@@ -6,11 +6,14 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from reproven import artifacts, environment, figures, trial
+from reproven.digests import weight_digests, weights_sha256
+from reproven.environment import CodeState
 from reproven.errors import InvalidInput, StoreError
 from reproven.histograms import Histogram, as_json, weight_histograms
 from reproven.recipe import Recipe
@@ -55,6 +58,8 @@ class _Log:
     steps: list[Step]
     histograms: dict[int, dict[str, Histogram]]  # by epochs completed
     metrics: dict[str, float]
+    initial_weights: dict[str, str] = field(default_factory=dict)  # digests by name
+    weights_by_epoch: list[str] = field(default_factory=list)  # digest of all, after each epoch
     failure: str | None = None
 
 
@@ -65,6 +70,7 @@ def train(
     experiment: str = "Default",
     run_name: str | None = None,
     histogram_every: int | None = None,
+    require_clean: bool = False,
     register_model: str | None = None,
     alias: str | None = None,
     watch: Watch = lambda steps, total: steps,
@@ -77,6 +83,7 @@ def train(
         experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
         run_name: None names the run by variant, optimizer and the recipe's digest.
         histogram_every: Epochs between two histograms of the weights; None takes a third of the epochs.
+        require_clean: Refuses to run code that differs from its commit.
         register_model: Registers the model under this name.
         alias: Points this alias at the registered version.
         watch: Passes the steps through.
@@ -85,12 +92,15 @@ def train(
         The run, FINISHED or, after a loss that is not finite, FAILED with `failure` set.
 
     Raises:
-        InvalidInput: The names for the registry or the device cannot be used.
+        InvalidInput: The names for the registry or the device cannot be used, or the code is not clean.
         DataError: The table cannot be trained on. Like the above, before a run is created.
         StoreError: The store refuses.
     """
     if problems := registration_problems(register_model, alias):
         raise InvalidInput(problems)
+    code = environment.code_state()
+    if require_clean:
+        environment.require_clean(code)
     made = trial.prepare(recipe)
     every = histogram_every or math.ceil(recipe.epochs / 3)
     name = run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}"
@@ -99,7 +109,7 @@ def train(
         store.run(experiment=experiment, name=name) as run,
         tempfile.TemporaryDirectory(prefix="reproven-") as folder,
     ):
-        _describe(run, made, Path(folder) / "before")
+        _describe(run, made, code, Path(folder) / "before")
         log = _Log([], {}, {})
         try:
             with Sender(run) as sender:
@@ -128,7 +138,7 @@ def train(
         )
 
 
-def _describe(run: Run, made: Trial, folder: Path) -> None:
+def _describe(run: Run, made: Trial, code: CodeState | None, folder: Path) -> None:
     """Everything that is known before the first step."""
     recipe, dataset = made.recipe, made.dataset
     tags = {
@@ -142,7 +152,9 @@ def _describe(run: Run, made: Trial, folder: Path) -> None:
         params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},
         tags={f"{PREFIX}{key}": value for key, value in tags.items()},
     )
-    run.log_code_state(environment.code_state())
+    run.log_code_state(code)
+    if code is not None and code.dirty:
+        artifacts.write_bytes(folder / artifacts.PATCH, code.patch.encode(errors="surrogateescape"))
     run.log_dataset(dataset)
     artifacts.write_bytes(folder / artifacts.RECIPE, recipe.to_json().encode())
     artifacts.write_json(folder / artifacts.ENVIRONMENT, environment.describe())
@@ -161,6 +173,7 @@ def _train(made: Trial, log: _Log, sender: Sender, run: Run, *, every: int, watc
         log.histograms[epoch] = found = weight_histograms(made.state.network)
         sender.call(partial(_send_image, run, found, epoch))
 
+    log.initial_weights = weight_digests(made.state.network)
     look_at_weights(0)
     for step in watch(made.steps(), made.total_steps):
         log.steps.append(step)
@@ -176,6 +189,7 @@ def _train(made: Trial, log: _Log, sender: Sender, run: Run, *, every: int, watc
                 log.failure = _failure("The weights became infinite", log.steps, made.recipe.lr)
                 return
             log.metrics |= found
+            log.weights_by_epoch.append(weights_sha256(made.state.network))
             sender.put(found, step=epoch)
             if epoch % every == 0 or epoch == made.recipe.epochs:
                 look_at_weights(epoch)
@@ -196,6 +210,7 @@ def _write_log(made: Trial, log: _Log, folder: Path) -> None:
     """The exact losses and the histograms, of a failed run too."""
     artifacts.write_losses(folder / artifacts.LOSSES, log.steps)
     artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json(log.histograms))
+    artifacts.write_json(folder / artifacts.WEIGHTS, _digests(made, log))
     label = f"mean squared error, {made.dataset.table.target_label}²"
     curve = figures.loss_curve([step.loss for step in log.steps], label)
     artifacts.write_bytes(folder / "figures" / "train_loss.png", figures.png(curve))
@@ -203,6 +218,15 @@ def _write_log(made: Trial, log: _Log, folder: Path) -> None:
     moments = {f"after {epoch} epochs": log.histograms[epoch] for epoch in (first, last)}
     weights = figures.weights(moments, f"Weights after {first} and after {last} epochs")
     artifacts.write_bytes(folder / "figures" / "weights.png", figures.png(weights))
+
+
+def _digests(made: Trial, log: _Log) -> dict[str, Any]:
+    """What says whether another run's weights are the same, from the first to the last."""
+    return {
+        "initial": log.initial_weights,
+        "epochs": log.weights_by_epoch,
+        "final": weight_digests(made.state.network),
+    }
 
 
 def _write_model(run: Run, made: Trial, log: _Log, folder: Path) -> str:
