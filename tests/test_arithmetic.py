@@ -52,6 +52,12 @@ def test_quick_digests_are_among_the_whole(here: Digests) -> None:
     assert quick.items() <= here.items()
 
 
+def test_readme_shows_the_digests_of_this_machine_too(here: Digests) -> None:
+    names = ("sgd module", "adam module", "adamw module rich", "rmsprop module rich")
+    row = " | ".join(f"`{here[name]['final weights'][:12]}`" for name in names)
+    assert (ROOT / "README.md").read_text().count(f"| {row} |") == 7
+
+
 @pytest.mark.usefixtures("emulator")
 @pytest.mark.parametrize("cpu", ["Haswell-v4", "Opteron_G5"])
 def test_another_cpu_ends_in_the_same_bits(cpu: str, here: Digests) -> None:
