@@ -10,9 +10,10 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -39,6 +40,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 Command = Callable[..., Any]
+Parsed = TypeVar("Parsed")
 
 
 class _Commands(click.Group):
@@ -75,7 +77,6 @@ def _problems(error: Exception) -> Sequence[str]:
 @click.version_option(__version__, prog_name="reproven")
 def main(debug: bool) -> None:
     """Train PyTorch regressors as MLflow runs that can be proven and brought back to life."""
-    gc.disable()  # imports make no garbage, and looking for it takes a fifth of a short run
 
 
 def _click_option(name: str, option: Option, default: Any) -> Callable[[Command], Command]:
@@ -141,6 +142,30 @@ def _given(texts: Mapping[str, Any]) -> dict[str, str]:
     return {n: ",".join(text) if isinstance(text, tuple) else text for n, text in given.items()}
 
 
+def _parsed(
+    parse: Callable[[Mapping[str, str]], Parsed], texts: Mapping[str, Any], problems: list[str]
+) -> Parsed:
+    """What the given texts say, or one error with their problems and those found beside them."""
+    try:
+        chosen = parse(_given(texts))
+    except InvalidInput as error:
+        raise InvalidInput([*error.problems, *problems]) from error
+    if problems:
+        raise InvalidInput(problems)
+    return chosen
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Imports make no garbage, and looking for it all the same takes a fifth of a short run."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _not_blank(**texts: str | None) -> list[str]:
     return [
         f"{name} is {text!r}, but must not be blank. Give a name, or leave the option out."
@@ -183,19 +208,13 @@ def train(
     )
     problems += registration_problems(register_model, alias)
     problems += _not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    try:
-        chosen = recipe.Recipe.parse(_given(texts))
-    except InvalidInput as error:
-        problems = [*error.problems, *problems]
-    if problems:
-        raise InvalidInput(problems)
+    chosen = _parsed(recipe.Recipe.parse, texts, problems)
 
     if chosen.device != "cuda":
         arithmetic.enter(chosen.profile or arithmetic.PORTABLE)
-    from reproven.verbs.train import train as run_train
+    with _importing():
+        from reproven.verbs.train import train as run_train
 
-    gc.freeze()
-    gc.enable()
     outcome = run_train(
         chosen,
         tracking_uri=tracking_uri,
@@ -259,15 +278,11 @@ def weights(
       reproven weights --network conv --init normal:mean=0,std=1 --init-bias 0.1 --seed 12
     """
     problems = _not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    try:
-        chosen = blueprint.Blueprint.parse(_given(texts))
-    except InvalidInput as error:
-        problems = [*error.problems, *problems]
-    if problems:
-        raise InvalidInput(problems)
+    chosen = _parsed(blueprint.Blueprint.parse, texts, problems)
 
     arithmetic.enter(arithmetic.PORTABLE)
-    from reproven.verbs.weights import weights as run_weights
+    with _importing():
+        from reproven.verbs.weights import weights as run_weights
 
     outcome = run_weights(chosen, tracking_uri=tracking_uri, experiment=experiment, run_name=run_name)
     found = asdict(outcome)
@@ -296,7 +311,8 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
     if problems := problems + _not_blank(experiment=experiment, tracking_uri=tracking_uri):
         raise InvalidInput(problems)
 
-    from reproven.verbs.runs import runs as list_runs
+    with _importing():
+        from reproven.verbs.runs import runs as list_runs
 
     found = list_runs(experiment, last=beside.get("last", 10), tracking_uri=tracking_uri)
     if as_json:
@@ -344,7 +360,8 @@ def predict(
     if problems := problems + _not_blank(tracking_uri=tracking_uri):
         raise InvalidInput(problems)
     arithmetic.enter(beside.get("profile", arithmetic.PORTABLE))
-    from reproven.verbs.predict import predict as run_predict
+    with _importing():
+        from reproven.verbs.predict import predict as run_predict
 
     target, predictions = run_predict(source, table, form, tracking_uri=tracking_uri)
     if as_json:

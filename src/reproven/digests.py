@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-import torch
 from torch import Tensor, nn
 
 
@@ -15,8 +14,7 @@ def tensor_sha256(tensor: Tensor) -> str:
     Files of equal tensors differ (torch.save writes the file's own name into them); this does not.
     """
     kind = json.dumps([str(tensor.dtype), list(tensor.shape)])
-    values = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-    return hashlib.sha256(kind.encode() + values.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(kind.encode() + tensor.detach().cpu().numpy().tobytes()).hexdigest()
 
 
 def weight_digests(network: nn.Module) -> dict[str, str]:
