@@ -1,4 +1,5 @@
-# make run: the main job, from nothing but Python 3.11.  make test: the tests.  make check: all that CI runs.
+# make run: the main job, from nothing but Python 3.11.  make verify: are its runs, and the shipped ones, still
+# true?  make test: the tests.  make check: all that CI runs.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run test test-all check format bench ui clean
+.PHONY: run verify test test-all check format bench ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -14,7 +15,10 @@ run: $(VENV)/installed
 	@echo
 	@$(BIN)/reproven runs --experiment boston --last 2
 	@echo
-	@echo "Next: make ui, and compare the two runs at http://127.0.0.1:5000"
+	@echo "Next: make verify, which replays both; make ui, and compare the two runs at http://127.0.0.1:5000"
+
+verify: $(VENV)/installed
+	$(BIN)/reproven replay mlruns/reference/*/ $$(test ! -f mlflow.db || echo --experiment boston)
 
 ui: $(VENV)/installed
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000

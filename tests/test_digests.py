@@ -6,11 +6,20 @@ import pytest
 import torch
 
 from reproven import networks
-from reproven.digests import tensor_sha256, weight_digests, weights_sha256
+from reproven.digests import digester, tensor_digests, tensor_sha256
+from reproven.record import all_weights_sha256
 
 
 def mlp(variant: str, seed: int = 12) -> torch.nn.Module:
     return networks.build_mlp(variant, 13, (10, 10), init="default", bias=None, seed=seed)
+
+
+def weight_digests(network: torch.nn.Module) -> dict[str, str]:
+    return tensor_digests(network.state_dict())
+
+
+def weights_sha256(network: torch.nn.Module) -> str:
+    return all_weights_sha256(weight_digests(network).values())
 
 
 def test_both_variants_have_one_digest() -> None:
@@ -47,3 +56,16 @@ def test_the_place_in_memory_does_not() -> None:
     values = torch.arange(6.0).reshape(2, 3)
     assert tensor_sha256(values.T.contiguous().T) == tensor_sha256(values)
     assert tensor_sha256(torch.zeros(0, 3)) == tensor_sha256(torch.zeros(0, 3))
+
+
+@pytest.mark.parametrize("variant", ["module", "sequential"])
+def test_a_digester_follows_weights_that_are_written_in_place(variant: str) -> None:
+    network = mlp(variant)
+    digests = digester(network)
+    assert digests() == list(weight_digests(network).values())
+    before = digests()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.25)
+    assert digests() == list(weight_digests(network).values())
+    assert not set(digests()) & set(before)

@@ -19,11 +19,11 @@ from PIL import Image
 
 from conftest import QUICK
 from reproven import Recipe, Trained, train
-from reproven.digests import tensor_sha256, weight_digests, weights_sha256
+from reproven.digests import tensor_digests, tensor_sha256
 from reproven.errors import DataError, InvalidInput, StoreError
 from reproven.networks import MLPModule, Regressor
+from reproven.record import Step, all_weights_sha256
 from reproven.store import Store
-from reproven.training import Step
 from reproven.trial import prepare
 
 
@@ -72,13 +72,21 @@ def test_losses_are_kept_to_the_bit(files: Path) -> None:
 
 
 def test_weights_are_named_from_the_first_to_the_last(files: Path) -> None:
-    found = json.loads((files / "weights.json").read_text())
+    inputs = json.loads((files / "inputs.json").read_text())
+    outcome = json.loads((files / "outcome.json").read_text())
+    rows = list(csv.DictReader((files / "weights.csv").read_text().splitlines()))
     trial = prepare(QUICK)
-    assert found["initial"] == weight_digests(trial.state.network)
-    epochs = [weights_sha256(trial.state.network) for step in trial.steps() if step.ends_epoch]
-    assert found["epochs"] == epochs
+    network = trial.state.network
+    assert inputs["initial_weights"] == tensor_digests(network.state_dict())
+    epochs = []
+    for step, row in zip(trial.steps(), rows, strict=True):
+        digests = tensor_digests(network.state_dict())
+        assert row == {"step": str(step.step), **{name: digest[:16] for name, digest in digests.items()}}
+        if step.ends_epoch:
+            epochs.append(all_weights_sha256(digests.values()))
+    assert outcome["epoch_weights"] == epochs
     saved = torch.load(files / "state_dict.pth")
-    assert found["final"] == {name: tensor_sha256(tensor) for name, tensor in saved.items()}
+    assert outcome["final_weights"] == {name: tensor_sha256(tensor) for name, tensor in saved.items()}
 
 
 def test_histograms_are_data(files: Path) -> None:
@@ -191,7 +199,8 @@ def test_a_run_that_is_stopped_says_so_and_keeps_its_losses(
     (run,) = client.search_runs([client.get_experiment_by_name(name).experiment_id])
     assert run.info.status == status
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 5
-    assert len((Path(run.info.artifact_uri) / "losses.csv").read_text().splitlines()) == 6
+    lines = (Path(run.info.artifact_uri) / "losses.csv").read_text().splitlines()
+    assert len(lines) == 1 + 6  # the header, and the step that was done already when it stopped
 
 
 def test_a_long_run_can_be_watched(uri: str, client: MlflowClient) -> None:

@@ -11,32 +11,52 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reproven.arithmetic import enter
     from reproven.recipe import Recipe
+    from reproven.verbs.audit import Audit, audit, seal
+    from reproven.verbs.bundle import export, import_
     from reproven.verbs.predict import predict
+    from reproven.verbs.replay import replay, replays
     from reproven.verbs.revive import revive
     from reproven.verbs.train import Trained, train
     from reproven.verbs.weights import Initialised, weights
+    from reproven.verdict import Verdict
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "reproven.verbs.audit",
     "Initialised": "reproven.verbs.weights",
     "Recipe": "reproven.recipe",
     "Trained": "reproven.verbs.train",
+    "Verdict": "reproven.verdict",
+    "audit": "reproven.verbs.audit",
     "enter": "reproven.arithmetic",
+    "export": "reproven.verbs.bundle",
+    "import_": "reproven.verbs.bundle",
     "predict": "reproven.verbs.predict",
+    "replay": "reproven.verbs.replay",
+    "replays": "reproven.verbs.replay",
     "revive": "reproven.verbs.revive",
+    "seal": "reproven.verbs.audit",
     "train": "reproven.verbs.train",
     "weights": "reproven.verbs.weights",
 }
 
 __all__ = [
+    "Audit",
     "Initialised",
     "Recipe",
     "Trained",
+    "Verdict",
     "__version__",
+    "audit",
     "enter",
+    "export",
+    "import_",
     "predict",
+    "replay",
+    "replays",
     "revive",
+    "seal",
     "train",
     "weights",
 ]

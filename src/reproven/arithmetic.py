@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput
 
@@ -33,6 +34,19 @@ PORTABLE_VARIABLES: Mapping[str, str] = {
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
+#: Variables that can change the bits. No other is recorded: one may hold a secret.
+VARIABLES = (
+    *PORTABLE_VARIABLES,
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OMP_DYNAMIC",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+)
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_PLAIN = re.compile(r"[A-Za-z0-9_,]+")
 _MKL_CBWR_BRANCH, _MKL_CBWR_COMPATIBLE = 1, 3  # of mkl_types.h
 
 
@@ -43,6 +57,36 @@ def enter(profile: str) -> None:
     """
     if profile == PORTABLE and "torch" not in sys.modules:
         os.environ.update(PORTABLE_VARIABLES)
+
+
+def take_on(recorded: Mapping[str, Any]) -> None:
+    """Has torch take up, when it is imported, the arithmetic that an environment was recorded with.
+
+    In native arithmetic these are its threads and variables; what is set already stays as it is.
+
+    Args:
+        recorded: As `environment.describe` tells it; of its variables, no others than `VARIABLES` are set.
+    """
+    profile = recorded.get("profile")
+    enter(PORTABLE if profile == PORTABLE else NATIVE)
+    if profile == NATIVE and "torch" not in sys.modules:
+        variables, built = recorded.get("variables"), recorded.get("torch")
+        threads = built.get("threads") if isinstance(built, dict) else None
+        wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        wanted |= variables if isinstance(variables, dict) else {}
+        for name in VARIABLES:
+            if _PLAIN.fullmatch(str(wanted.get(name, ""))):
+                os.environ.setdefault(name, str(wanted[name]))
+
+
+def suits(recorded: Mapping[str, Any]) -> bool:
+    """Whether this process computes in the profile, and in native on the threads, of an environment."""
+    import torch
+
+    built = recorded.get("torch")
+    threads = built.get("threads") if isinstance(built, dict) else None
+    same_threads = recorded.get("profile") == PORTABLE or threads == torch.get_num_threads()
+    return in_force() == recorded.get("profile") and same_threads
 
 
 def in_force() -> str:

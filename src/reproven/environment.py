@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reproven import __version__, arithmetic
 from reproven.errors import InvalidInput
+from reproven.record import Code
 
 #: Packages whose versions can change a run's bits or its record.
-PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click")
+PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "pyyaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class CodeState:
     def dirty(self) -> bool:
         """Whether tracked files differ from the commit."""
         return bool(self.patch)
+
+    @property
+    def patch_bytes(self) -> bytes:
+        """The patch as git printed it."""
+        return self.patch.encode(errors="surrogateescape")
+
+    @property
+    def code(self) -> Code:
+        """The same for a record, which names the patch by its digest."""
+        digest = hashlib.sha256(self.patch_bytes).hexdigest() if self.dirty else None
+        return Code(commit=self.commit, branch=self.branch, patch_sha256=digest)
 
 
 def code_state() -> CodeState | None:
@@ -81,24 +93,42 @@ def require_clean(code: CodeState | None) -> None:
 
 
 def describe() -> dict[str, Any]:
-    """Python, packages, torch's build and threads, CPU and operating system, as JSON values."""
+    """Python, packages, torch's build and threads, libraries, CPU and operating system, as JSON values."""
+    import torch
+
+    built = torch.__config__.show()
     return {
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES},
+        "installed": _installed(),
         "torch": {
             "version": torch.__version__,
             "git": torch.version.git_version,
             "cuda": torch.version.cuda,
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "mkl": "".join(re.findall(r"Math Kernel Library Version (\S+)", built)),
             "mkl_cbwr_branch": arithmetic.mkl_branch(),
+            "onednn": "".join(re.findall(r"MKL-DNN v(\S+)", built)),
+            "onednn_enabled": torch.backends.mkldnn.enabled,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
         },
         "profile": arithmetic.in_force(),
-        "variables": {name: os.environ[name] for name in arithmetic.PORTABLE_VARIABLES if name in os.environ},
+        "variables": {name: os.environ[name] for name in arithmetic.VARIABLES if name in os.environ},
         "cpu": _cpu_model(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def _installed() -> dict[str, str]:
+    """Every installed distribution with its version, local label included, by the names of their folders."""
+    folders = (folder for path in sys.path for folder in Path(path or ".").glob("*.dist-info"))
+    pairs = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in folders)
+    return {name: version for name, _, version in sorted(pairs)}
 
 
 def package_version(package: str) -> str:
@@ -121,6 +151,8 @@ def resolve_device(device: str) -> str:
     Raises:
         InvalidInput: A GPU is asked for and torch sees none.
     """
+    import torch
+
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

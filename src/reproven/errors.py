@@ -30,6 +30,14 @@ class StoreError(ReprovenError):
     """The MLflow tracking store or registry cannot be asked, or does not hold what is sought."""
 
 
+class RecordError(ReprovenError):
+    """A run's record is missing, unreadable, or contradicts itself."""
+
+
+class RebuildError(ReprovenError):
+    """The code or the environment of a record cannot be had again."""
+
+
 class RevivalError(ReprovenError):
     """A saved model cannot be brought back: missing, broken, or refused because it is not safe."""
 

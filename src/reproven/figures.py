@@ -62,11 +62,49 @@ def loss_curve(losses: Sequence[float], label: str) -> Figure:
         label: The loss and its unit.
     """
     figure, axes = _single("Training loss per iteration", "iteration", label)
-    axes.plot(np.where(np.isfinite(losses), losses, np.nan), color=_COLOURS[0], linewidth=1.2)
+    axes.plot(_finite(losses), color=_COLOURS[0], linewidth=1.2)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
     return figure
+
+
+def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, first: int | None) -> Figure:
+    """The losses of a run and of its replay, and below them their difference.
+
+    Args:
+        recorded: Loss of each step in the record.
+        found: Loss of each step in the replay.
+        label: The loss and its unit.
+        first: The step at which both runs first differ, marked by a line; None where they do not.
+    """
+    figure = Figure(figsize=(7, 6), dpi=_DPI)
+    axes = figure.add_axes((0.13, 0.46, 0.83, 0.47))
+    below = figure.add_axes((0.13, 0.09, 0.83, 0.27), sharex=axes)
+    axes.set_title("Training loss, recorded and replayed")
+    axes.set_ylabel(label)
+    axes.plot(_finite(recorded), color=_COLOURS[0], linewidth=2.4, label="recorded")
+    axes.plot(_finite(found), color=_COLOURS[1], linewidth=1, linestyle="--", label="replayed")
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(NullLocator())
+    steps = min(len(recorded), len(found))
+    apart = _finite(found)[:steps] - _finite(recorded)[:steps]
+    below.plot(apart, color="0.2", linewidth=1)
+    below.set_xlabel("iteration")
+    below.set_ylabel("replayed − recorded")
+    below.set_title("All differences are 0" if not np.any(apart) else "Difference", fontsize=10)
+    for each in (axes, below):
+        each.grid(alpha=0.3)
+        if first is not None:
+            each.axvline(first, color="0.5", linewidth=1, linestyle=":")
+    if first is not None:
+        axes.annotate(f"step {first}", (first, 1.01), xycoords=("data", "axes fraction"), fontsize=8)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _finite(losses: Sequence[float]) -> np.ndarray:
+    return np.where(np.isfinite(losses), losses, np.nan)
 
 
 def predicted_against_true(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], label: str) -> Figure:

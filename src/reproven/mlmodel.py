@@ -19,8 +19,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from numpy import dtype
 
-from reproven.artifacts import MODEL, write_torch
+from reproven.artifacts import MODEL
 from reproven.networks import Regressor
+from reproven.pickles import write_torch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -45,8 +45,9 @@ def _load_pyfunc(path: str) -> ServedRegressor:
         RevivalError: The file is not a regressor of this package.
     """
     arithmetic.enter(arithmetic.PORTABLE)
-    from reproven.artifacts import MODEL, read_torch
+    from reproven.artifacts import MODEL
     from reproven.networks import Regressor
+    from reproven.pickles import read_torch
 
     model = read_torch(Path(path) / MODEL)
     if not isinstance(model, Regressor):

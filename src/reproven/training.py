@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from reproven.optimizers import UPDATES, Slots
+from reproven.record import Step
 
 
 @dataclass(slots=True)
@@ -44,25 +45,6 @@ class State:
         """The state before the first step."""
         slots: list[Slots] = [{} for _ in network.parameters()]
         return cls(network, torch.Generator().manual_seed(seed), slots)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One update.
-
-    Attributes:
-        step: Updates before this one, over all epochs.
-        epoch: Epochs completed before it.
-        batch: Batches of its epoch before it.
-        loss: Mean squared error of its batch before the update; a float32 value, exactly.
-        ends_epoch: Whether it is the last of its epoch.
-    """
-
-    step: int
-    epoch: int
-    batch: int
-    loss: float
-    ends_epoch: bool
 
 
 def steps(

@@ -18,6 +18,8 @@ from reproven import arithmetic, data, environment, evaluation, networks, optimi
 from reproven.data import Dataset
 from reproven.errors import DataError, InvalidInput
 from reproven.recipe import Recipe
+from reproven.record import Step
+from reproven.training import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Trial:
 
     recipe: Recipe
     dataset: Dataset
-    state: training.State
+    state: State
     parts: Mapping[str, tuple[Tensor, Tensor]]
 
     @property
@@ -43,7 +45,7 @@ class Trial:
         """Updates in all epochs."""
         return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
 
-    def steps(self) -> Iterator[training.Step]:
+    def steps(self) -> Iterator[Step]:
         """Trains from wherever the state stands, and yields after each update."""
         recipe = self.recipe
         names = [name for name, _ in self.state.network.named_parameters()]
@@ -56,6 +58,15 @@ class Trial:
             rates=optimizers.learning_rates(names, recipe.lr, recipe.layer_lr),
             options=self._options(),
         )
+
+    def afresh(self, recipe: Recipe) -> Trial:
+        """A trial of another recipe on the same dataset, before its first step.
+
+        Args:
+            recipe: Differs from this trial's in the optimizer and its rates and options alone.
+        """
+        network = _build(recipe, inputs=len(self.dataset.table.features)).to(str(recipe.device))
+        return replace(self, recipe=recipe, state=State.fresh(network, seed=recipe.seed))
 
     def _options(self) -> dict[str, Any]:
         """The optimizer's options, with the profile's square root where it takes one."""
@@ -121,7 +132,7 @@ def prepare(recipe: Recipe) -> Trial:
     return Trial(
         recipe=recipe,
         dataset=dataset,
-        state=training.State.fresh(network, seed=recipe.seed),
+        state=State.fresh(network, seed=recipe.seed),
         parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
     )
 

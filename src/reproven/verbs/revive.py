@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reproven import artifacts
+from reproven import artifacts, pickles
 from reproven.errors import InvalidInput, ReprovenError, RevivalError
 from reproven.networks import Regressor, build_mlp
 from reproven.recipe import Recipe
+from reproven.record import RECIPE
 
 if TYPE_CHECKING:
     from reproven.store import Store
@@ -54,7 +55,7 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
         run_id = source.removeprefix("runs:/").partition("/")[0]
         return _regressor(store.download(store.model_of_run(run_id)) / "data" / artifacts.MODEL)
     if form == "state_dict":
-        names = (artifacts.STATE_DICT, artifacts.RECIPE, artifacts.STANDARDISATION)
+        names = (artifacts.STATE_DICT, RECIPE, artifacts.STANDARDISATION)
         return _assemble(*(store.download(source, name) for name in names))
     return _regressor(store.download(source, artifacts.MODEL))
 
@@ -71,17 +72,17 @@ def _is_run(source: str) -> bool:
 
 
 def _from_file(path: Path, form: str | None) -> Regressor:
-    value = artifacts.read_torch(path)
+    value = pickles.read_torch(path)
     found = "model" if isinstance(value, torch.nn.Module) else "state_dict"
     if form not in (None, found):
         raise InvalidInput([f"form is {form}, but {path} holds a {found}. Try --form {found}."])
     if found == "model":
         return _checked(value, path)
-    return _assemble(path, path.with_name(artifacts.RECIPE), path.with_name(artifacts.STANDARDISATION))
+    return _assemble(path, path.with_name(RECIPE), path.with_name(artifacts.STANDARDISATION))
 
 
 def _regressor(path: Path) -> Regressor:
-    return _checked(artifacts.read_torch(path), path)
+    return _checked(pickles.read_torch(path), path)
 
 
 def _checked(model: Any, path: Path) -> Regressor:
@@ -95,7 +96,7 @@ def _checked(model: Any, path: Path) -> Regressor:
 
 def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regressor:
     """A regressor from the files of a run: a network made from its recipe, with the saved weights."""
-    state_dict = artifacts.read_torch(weights)
+    state_dict = pickles.read_torch(weights)
     if isinstance(state_dict, torch.nn.Module):
         raise RevivalError(f"{weights} holds a whole model, but must hold a state_dict.")
     try:

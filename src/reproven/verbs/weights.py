@@ -9,11 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from reproven import artifacts, environment, figures, networks
+from reproven import artifacts, environment, figures, networks, pickles
 from reproven.blueprint import Blueprint
 from reproven.errors import InvalidInput
 from reproven.histograms import as_json, weight_histograms
-from reproven.store import DESCRIPTION, PREFIX, Store, without_credentials
+from reproven.record import ENVIRONMENT
+from reproven.run import DESCRIPTION, PREFIX, without_credentials
+from reproven.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,10 +72,10 @@ def weights(
         }
         run.describe(params=blueprint.to_dict(), tags=tags)
         run.log_code_state(environment.code_state())
-        artifacts.write_torch(folder / artifacts.STATE_DICT, network.state_dict())
+        pickles.write_torch(folder / artifacts.STATE_DICT, network.state_dict())
         artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json({0: found}))
-        artifacts.write_json(folder / artifacts.ENVIRONMENT, environment.describe())
-        artifacts.write_bytes(folder / "figures" / "weights.png", figures.png(figure))
+        artifacts.write_json(folder / ENVIRONMENT, environment.describe())
+        artifacts.write_bytes(folder / artifacts.FIGURES / "weights.png", figures.png(figure))
         run.upload(folder)
         run.log_image(figures.pixels(figure), key="weights", step=0)
         return Initialised(

@@ -1,0 +1,9 @@
+"""The command line: reads options, calls one verb, prints its answer.
+
+Answers go to stdout and progress to stderr. Nothing else in the package prints.
+"""
+
+from reproven.cli import proof, training
+from reproven.cli.group import main
+
+__all__ = ["main", "proof", "training"]

@@ -1,0 +1,55 @@
+"""The program: a group of commands that turns trouble into messages and the exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from reproven import __version__
+from reproven.errors import InvalidInput, ReprovenError
+
+FINDING, TROUBLE = 1, 2
+_SETTINGS: dict[str, Any] = {
+    "token_normalize_func": lambda name: name.replace("_", "-"),  # `mlflow run -P batch_size=…`
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+
+
+class _Commands(click.Group):
+    """A group whose every command turns trouble into one message and the exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if context.params["debug"]:
+                raise
+            for problem in _problems(error):
+                click.echo(f"Error: {problem}", err=True)
+            sys.exit(TROUBLE)
+
+
+def _problems(error: Exception) -> Sequence[str]:
+    """What went wrong, in messages for a user; a bug is called one."""
+    if isinstance(error, InvalidInput):
+        return error.problems
+    if isinstance(error, ReprovenError):
+        return (str(error),)
+    if isinstance(error, ModuleNotFoundError):
+        where = f"the Python that runs this ({sys.executable})"
+        return (f"The package {error.name} is missing in {where}. Install it, or all with `make run`.",)
+    what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return (f"{what}. This is a bug of reproven; `reproven --debug …` shows where it is.",)
+
+
+@click.group(cls=_Commands, context_settings=_SETTINGS)
+@click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
+@click.version_option(__version__, prog_name="reproven")
+def main(debug: bool) -> None:
+    """Train PyTorch regressors as MLflow runs that can be proven and brought back to life."""

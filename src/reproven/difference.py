@@ -1,0 +1,238 @@
+"""The difference between two records: the inputs that differ, then the first result that does.
+
+A pure function of two values. `between` looks at the inputs first, since they are the possible causes, and
+then at the results in the order in which they came about: whatever differs later follows from the first.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reproven.arithmetic import PORTABLE
+from reproven.record import Inputs, Outcome, Record
+
+#: Facts about the environment that are recorded and not compared: they are there to rebuild it.
+_NOT_COMPARED = ("installed", "variables", "system")
+#: Facts that change no bit in the portable profile, which is there so that they do not.
+_PORTABLE_AGAINST = ("cpu", "gpu", "torch.interop_threads")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """An input that differs.
+
+    Attributes:
+        name: What, as `recipe.lr` or `environment.packages.numpy`.
+        recorded: Its value in the record.
+        found: Its value now.
+    """
+
+    name: str
+    recorded: Any
+    found: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """A result that differs.
+
+    Attributes:
+        what: `loss`, `weights` (after a step), `epoch`, `final weights`, `predictions`, an error's name,
+            `steps` (their number) or `failure`.
+        recorded: A number, or a digest, or a text.
+        found: The same now.
+        step: Where, for losses and weights; likewise `epoch` and `batch`.
+        tensor: The first tensor that differs, for weights.
+        others: How many other tensors differ after the same step, for weights.
+        index: The first element of it that differs, where its values are kept.
+        ulp: How many float32 numbers (float64 for an error) lie between both, plus one; None where they
+            are no numbers.
+    """
+
+    what: str
+    recorded: float | str
+    found: float | str
+    step: int | None = None
+    epoch: int | None = None
+    batch: int | None = None
+    tensor: str | None = None
+    others: int = 0
+    index: tuple[int, ...] | None = None
+    ulp: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """How many of a kind of results were compared, and how many of them differ."""
+
+    what: str
+    differ: int
+    compared: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What two records differ in.
+
+    Attributes:
+        changes: Inputs that differ, in the order recipe, data, split, code, environment, weights.
+        first: The first result that differs; None where none does.
+        loss: The first loss that differs, with its values; None where none does.
+        weight: The first final weight that differs, with its values; None where none does or they are
+            not kept.
+        counts: How many results of each kind differ.
+    """
+
+    changes: tuple[Change, ...]
+    first: Divergence | None
+    loss: Divergence | None
+    weight: Divergence | None
+    counts: tuple[Count, ...]
+
+
+def between(recorded: Record, found: Record) -> Difference:
+    """The difference of two records, causes first."""
+    old, new = recorded.outcome, found.outcome
+    along = next(_along(old, new), None)
+    return Difference(
+        changes=changes(recorded.inputs, found.inputs),
+        first=along or next(_at_the_end(recorded, found), None),
+        loss=next(_losses(old, new), None),
+        weight=next(_values(recorded.weights, found.weights), None),
+        counts=tuple(_counts(old, new)),
+    )
+
+
+def changes(recorded: Inputs, found: Inputs) -> tuple[Change, ...]:
+    """The inputs that differ, but for those that change no bit in the profile."""
+    pairs: list[tuple[str, Any, Any]] = []
+    old, new = recorded.recipe.to_dict(), found.recipe.to_dict()
+    last = ("data", "data_sha256", "profile")
+    for name in (*sorted((old.keys() | new.keys()) - set(last)), "data_sha256"):
+        pairs.append((f"recipe.{name}", old.get(name), new.get(name)))
+    pairs.append(("split", recorded.split_sha256, found.split_sha256))
+    for name in ("commit", "patch_sha256"):
+        pairs.append((f"code.{name}", getattr(recorded.code, name, None), getattr(found.code, name, None)))
+    left, right = dict(leaves(recorded.environment)), dict(leaves(found.environment))
+    skipped = _PORTABLE_AGAINST if old.get("profile") == new.get("profile") == PORTABLE else ()
+    for name in sorted(left.keys() | right.keys()):
+        if not name.startswith(_NOT_COMPARED) and name not in skipped:
+            pairs.append((f"environment.{name}", left.get(name), right.get(name)))
+    for name in dict.fromkeys([*recorded.initial_weights, *found.initial_weights]):
+        pair = recorded.initial_weights.get(name), found.initial_weights.get(name)
+        pairs.append((f"initial weights of {name}", *pair))
+    return tuple(Change(name=name, recorded=a, found=b) for name, a, b in pairs if a != b)
+
+
+def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested objects, with their names joined by points."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def ulps(a: float, b: float, *, double: bool = False) -> int | None:
+    """How many steps from one float32 (or float64) to the next lead from a to b; None if one is NaN.
+
+    Source: Goldberg (1991), "What every computer scientist should know about floating-point arithmetic",
+        ACM Computing Surveys 23(1); the numbers' order is that of their bits as signed magnitudes.
+    """
+    if math.isnan(a) or math.isnan(b):
+        return None
+    return abs(_rank(a, double) - _rank(b, double))
+
+
+def _rank(value: float, double: bool) -> int:
+    number, size = ("d", "q") if double else ("f", "i")
+    bits: int = struct.unpack(f"<{size}", struct.pack(f"<{number}", value))[0]
+    return bits if bits >= 0 else -(bits & (2 ** (63 if double else 31) - 1))
+
+
+def _same(a: float, b: float) -> bool:
+    """Whether two numbers have the same bits, all NaNs being one."""
+    return struct.pack("<d", a) == struct.pack("<d", b) or (math.isnan(a) and math.isnan(b))
+
+
+def _losses(old: Outcome, new: Outcome) -> Iterator[Divergence]:
+    for a, b in zip(old.steps, new.steps, strict=False):
+        if not _same(a.loss, b.loss):
+            where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
+            yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulps(a.loss, b.loss), **where)
+
+
+def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
+    """What differs along the way: of each step the loss, then the weights after it."""
+    names = list(old.final_weights)
+    together = zip(old.steps, new.steps, old.step_weights, new.step_weights, strict=False)
+    for a, b, weights_a, weights_b in together:
+        where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
+        if not _same(a.loss, b.loss):
+            ulp = ulps(a.loss, b.loss)
+            yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulp, **where)
+        apart = [t for t in zip(names, weights_a, weights_b, strict=False) if t[1] != t[2]]
+        if apart:
+            name, x, y = apart[0]
+            others = len(apart) - 1
+            yield Divergence(what="weights", recorded=x, found=y, tensor=name, others=others, **where)
+
+
+def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
+    """What differs where all steps agree."""
+    old, new = recorded.outcome, found.outcome
+    if len(old.steps) != len(new.steps):
+        yield Divergence(what="steps", recorded=float(len(old.steps)), found=float(len(new.steps)))
+    for epoch, (a, b) in enumerate(zip(old.epoch_weights, new.epoch_weights, strict=False)):
+        if a != b:
+            yield Divergence(what="epoch", epoch=epoch, recorded=a, found=b)
+    yield from _values(recorded.weights, found.weights)
+    for name, a, b in _pairs(old.final_weights, new.final_weights):
+        yield Divergence(what="final weights", tensor=name, recorded=a, found=b)
+    for part, a, b in _pairs(old.predictions, new.predictions):
+        yield Divergence(what="predictions", tensor=part, recorded=a, found=b)
+    for name in [n for n in old.errors if n in new.errors and not _same(old.errors[n], new.errors[n])]:
+        x, y = old.errors[name], new.errors[name]
+        yield Divergence(what=name, recorded=x, found=y, ulp=ulps(x, y, double=True))
+    if old.failure != new.failure:
+        yield Divergence(what="failure", recorded=str(old.failure), found=str(new.failure))
+
+
+def _values(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[Divergence]:
+    """The elements of final weights that differ, where both records keep them."""
+    for name in [name for name in old if name in new and old[name].shape == new[name].shape]:
+        a, b = (np.ascontiguousarray(values[name], dtype=np.float32) for values in (old, new))
+        for place in np.argwhere(a.view(np.int32) != b.view(np.int32)):
+            index = tuple(int(i) for i in place)
+            x, y = float(a[index]), float(b[index])
+            yield Divergence(
+                what="final weights", tensor=name, index=index, recorded=x, found=y, ulp=ulps(x, y)
+            )
+
+
+def _pairs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Names with their values, where these differ or one is missing."""
+    for name in dict.fromkeys([*old, *new]):
+        a, b = old.get(name, "missing"), new.get(name, "missing")
+        if a != b:
+            yield name, a, b
+
+
+def _counts(old: Outcome, new: Outcome) -> Iterator[Count]:
+    def count(what: str, a: Sequence[Any], b: Sequence[Any], same: Any = lambda x, y: x == y) -> Count:
+        equal = sum(1 for x, y in zip(a, b, strict=False) if same(x, y))
+        compared = max(len(a), len(b))
+        return Count(what=what, differ=compared - equal, compared=compared)
+
+    yield count("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
+    yield count("steps' weights", old.step_weights, new.step_weights)
+    yield count("epochs' weights", old.epoch_weights, new.epoch_weights)
+    yield count("final tensors", list(old.final_weights.items()), list(new.final_weights.items()))
+    yield count("parts' predictions", list(old.predictions.items()), list(new.predictions.items()))
+    yield count("errors", list(old.errors.items()), list(new.errors.items()))

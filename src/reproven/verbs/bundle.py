@@ -1,0 +1,135 @@
+"""export and import: a run becomes a folder of plain files that needs no store, and a folder a run again.
+
+The folder holds the run's artifacts as they are: `run.json` among them is what its store showed, so there
+is nothing to translate, and the manifest and its seal stay the same wherever the run travels.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproven import artifacts
+from reproven.errors import InvalidInput, RecordError, RevivalError
+from reproven.evidence import Evidence, contradictions, gather
+from reproven.manifest import MANIFEST
+from reproven.run import DESCRIPTION, PREFIX, SEAL
+from reproven.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reproven.networks import Regressor
+
+IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
+
+
+def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> Path:
+    """Writes a run as a bundle.
+
+    Args:
+        run: A run id, or `runs:/…`.
+        folder: Where to; it must not exist yet, or be empty.
+        tracking_uri: Where the run is looked up; None takes MLflow's own choice.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        InvalidInput: The folder holds something already.
+        RecordError: The run has no record, or it contradicts itself.
+        StoreError: The store does not hold the run.
+    """
+    to = Path(folder)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InvalidInput([f"dir is {str(folder)!r}, which is there already. Name a folder that is not."])
+    with gather(run, cache(partial(Store, tracking_uri))) as found:
+        _refuse_contradictions(found)
+        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=_parent(to)) as temporary:
+            new = Path(temporary) / "bundle"
+            for path in (*found.manifest.files, MANIFEST):
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
+            if to.exists():
+                to.rmdir()
+            new.rename(to)
+    return to
+
+
+def _parent(folder: Path) -> Path:
+    parent = folder.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput([f"dir is {str(folder)!r}, which cannot be made: {error.strerror}."]) from error
+    return parent
+
+
+def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: str | None = None) -> str:
+    """Puts a bundle into a tracking store, with its original times.
+
+    Args:
+        folder: The bundle.
+        experiment: The experiment's name; None takes that of the original.
+        tracking_uri: Where to; None takes MLflow's own choice.
+
+    Returns:
+        The new run's id.
+
+    Raises:
+        RecordError: The folder is no bundle, or contradicts itself: then nothing is imported.
+        StoreError: The store refuses.
+    """
+    if not Path(folder).is_dir():
+        raise InvalidInput([f"dir is {str(folder)!r}, which is not a folder. Give one that `export` wrote."])
+    store = cache(partial(Store, tracking_uri))
+    with gather(str(folder), store) as found:
+        _refuse_contradictions(found)
+        page = found.page
+        model = _model(found)
+        with (
+            store().run(
+                experiment=experiment or page.experiment,
+                name=page.name,
+                start_time=page.start_time,
+                adopt=False,
+            ) as run,
+            tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
+        ):
+            run.end_time, run.failed = page.end_time, page.status == "FAILED"
+            text = page.description.replace(page.run_id, run.id)
+            own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: page.run_id}
+            run.describe(params=page.params, tags={**page.tags, **own})
+            run.log_datasets(page.datasets)
+            run.log_rows(found.rows)
+            for path in (*found.manifest.files, MANIFEST):  # and nothing that lies beside them
+                (Path(temporary) / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found.folder / path, Path(temporary) / path, follow_symlinks=False)
+            run.upload(Path(temporary))
+            if model is not None:
+                run.log_model(*model, step=len(found.record.outcome.steps))
+            return run.id
+
+
+def _refuse_contradictions(found: Evidence) -> None:
+    if problems := contradictions(found):
+        why = " ".join(problems)
+        raise RecordError(f"{found.source} does not travel, since its record is not whole: {why}")
+
+
+def _model(found: Evidence) -> tuple[Regressor, pd.DataFrame] | None:
+    """The model, and a row to show its columns by: the means of the training rows."""
+    if artifacts.MODEL not in found.manifest.files:
+        return None
+    import pandas as pd
+
+    from reproven.verbs.revive import revive
+
+    try:
+        regressor = revive(found.folder / artifacts.MODEL)
+    except RevivalError as error:
+        raise RecordError(str(error)) from error
+    return regressor, pd.DataFrame([regressor.mean.tolist()], columns=list(regressor.features))
