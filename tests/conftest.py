@@ -12,7 +12,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from reproven import Recipe, Trained, train
+from reproven import Recipe, Trained, export, train
 
 ROOT = Path(__file__).parent.parent
 QUICK = Recipe(epochs=3)
@@ -64,6 +64,12 @@ def trained(uri: str, client: MlflowClient, artifact_root: Path) -> Trained:
 def files(trained: Trained) -> Path:
     """The artifacts of that run."""
     return Path(trained.artifact_uri)
+
+
+@pytest.fixture(scope="session")
+def bundle(trained: Trained, uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run as a bundle; whoever damages it takes a copy."""
+    return export(trained.run_id, tmp_path_factory.mktemp("bundles") / "module", tracking_uri=uri)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from reproven.difference import Change, ulps
 from reproven.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
 
 NAMES = ("hidden.weight", "hidden.bias")
+CODE = Code(source_sha256="e" * 64, commit="a" * 40, branch="main")
 LOSSES = (10.0, 5.0, 4.0, 2.5, 2.0, 1.5)
 ENVIRONMENT = {
     "python": "3.11.9",
@@ -40,7 +41,7 @@ def record(*, weights: float = 0.5, steps: int = 6, **inputs: Any) -> Record:
             **{
                 "recipe": Recipe(profile="portable"),
                 "split_sha256": digest("split"),
-                "code": Code(commit="a" * 40, branch="main", patch_sha256=None),
+                "code": CODE,
                 "environment": ENVIRONMENT,
                 "initial_weights": {name: digest(name, "initial") for name in NAMES},
                 **inputs,
@@ -118,7 +119,7 @@ def test_weights_after_a_step_come_before_the_next_loss() -> None:
     assert apart.first.others == 0
     assert apart.loss is not None
     assert apart.loss.step == 4
-    assert "this tensor alone was written to" in "\n".join(verdict.words(apart))
+    assert "the update of this tensor alone differs" in "\n".join(verdict.words(apart))
 
 
 def test_final_weights_are_compared_element_by_element() -> None:
@@ -145,8 +146,8 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("recipe.optimizer", {"recipe": Recipe(profile="portable", optimizer="rmsprop", momentum=0)}),
     ("recipe.data_sha256", {"recipe": Recipe(profile="portable", data_sha256="0" * 64)}),
     ("split", {"split_sha256": "0" * 64}),
-    ("code.commit", {"code": Code(commit="b" * 40, branch="main", patch_sha256=None)}),
-    ("code.patch_sha256", {"code": Code(commit="a" * 40, branch="main", patch_sha256="c" * 64)}),
+    ("code.commit", {"code": replace(CODE, commit="b" * 40, source_sha256="f" * 64)}),
+    ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
     ("environment.packages.numpy", {"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}),
     ("environment.python", {"environment": {**ENVIRONMENT, "python": "3.11.1"}}),
     ("initial weights of hidden.bias", {"initial_weights": {"hidden.weight": digest(NAMES[0], "initial")}}),
@@ -169,6 +170,11 @@ def test_causes_stand_in_one_order() -> None:
     names = [change.name for change in difference.changes(record().inputs, record(**every).inputs)]
     kinds = [name.split(".")[0].split(" ")[0] for name in names]
     assert list(dict.fromkeys(kinds)) == ["recipe", "split", "code", "environment", "initial"]
+
+
+def test_another_commit_with_the_same_source_is_no_cause() -> None:
+    other = record(code=replace(CODE, commit="b" * 40, patch_sha256="c" * 64))
+    assert difference.between(record(), other).changes == ()
 
 
 def test_what_changes_no_bit_is_no_cause() -> None:

@@ -72,10 +72,12 @@ def take_on(recorded: Mapping[str, Any]) -> None:
     if profile == NATIVE and "torch" not in sys.modules:
         variables, built = recorded.get("variables"), recorded.get("torch")
         threads = built.get("threads") if isinstance(built, dict) else None
-        wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        wanted = dict.fromkeys(_THREADS, threads)
         wanted |= variables if isinstance(variables, dict) else {}
+        has_threads = any(name in os.environ for name in _THREADS)  # one of them says it for the other
         for name in VARIABLES:
-            if _PLAIN.fullmatch(str(wanted.get(name, ""))):
+            is_left = has_threads and name in _THREADS
+            if not is_left and _PLAIN.fullmatch(str(wanted.get(name, ""))):
                 os.environ.setdefault(name, str(wanted[name]))
 
 

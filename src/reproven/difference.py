@@ -117,8 +117,9 @@ def changes(recorded: Inputs, found: Inputs) -> tuple[Change, ...]:
     for name in (*sorted((old.keys() | new.keys()) - set(last)), "data_sha256"):
         pairs.append((f"recipe.{name}", old.get(name), new.get(name)))
     pairs.append(("split", recorded.split_sha256, found.split_sha256))
-    for name in ("commit", "patch_sha256"):
-        pairs.append((f"code.{name}", getattr(recorded.code, name, None), getattr(found.code, name, None)))
+    if recorded.code.source_sha256 != found.code.source_sha256:  # else another commit means nothing
+        for name in ("commit", "patch_sha256", "source_sha256"):
+            pairs.append((f"code.{name}", getattr(recorded.code, name), getattr(found.code, name)))
     left, right = dict(leaves(recorded.environment)), dict(leaves(found.environment))
     skipped = _PORTABLE_AGAINST if old.get("profile") == new.get("profile") == PORTABLE else ()
     for name in sorted(left.keys() | right.keys()):

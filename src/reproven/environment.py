@@ -45,12 +45,6 @@ class CodeState:
         """The patch as git printed it."""
         return self.patch.encode(errors="surrogateescape")
 
-    @property
-    def code(self) -> Code:
-        """The same for a record, which names the patch by its digest."""
-        digest = hashlib.sha256(self.patch_bytes).hexdigest() if self.dirty else None
-        return Code(commit=self.commit, branch=self.branch, patch_sha256=digest)
-
 
 def code_state() -> CodeState | None:
     """The state of this package's own source; None where it is not in a git checkout (installed)."""
@@ -69,6 +63,19 @@ def code_state() -> CodeState | None:
         return CodeState(commit, branch, git("diff", "--binary", "HEAD"))
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def code(state: CodeState | None) -> Code:
+    """The running code as a record names it: the source by its digest, and the patch by its own."""
+    folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+    source = digest.hexdigest()
+    if state is None:
+        return Code(source_sha256=source)
+    patch = hashlib.sha256(state.patch_bytes).hexdigest() if state.dirty else None
+    return Code(source_sha256=source, commit=state.commit, branch=state.branch, patch_sha256=patch)
 
 
 def require_clean(code: CodeState | None) -> None:

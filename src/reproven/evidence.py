@@ -234,8 +234,7 @@ def other_tensors(
 
 
 def _in_patch(found: Evidence) -> Iterator[str]:
-    code = found.record.inputs.code
-    wanted = code.patch_sha256 if code else None
+    wanted = found.record.inputs.code.patch_sha256
     path = found.folder / artifacts.PATCH
     has = manifest.file_sha256(path) if path.is_file() and not path.is_symlink() else None
     if wanted != has:

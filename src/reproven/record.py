@@ -58,14 +58,16 @@ class Code:
     """The code that a run was made by.
 
     Attributes:
-        commit: Its hash.
+        source_sha256: Digest of this package's own source files.
+        commit: The commit's hash; None where the code was in no git checkout.
         branch: The branch checked out; empty where none was.
         patch_sha256: Digest of code.patch; None where no tracked file differed from the commit.
     """
 
-    commit: str
-    branch: str
-    patch_sha256: str | None
+    source_sha256: str
+    commit: str | None = None
+    branch: str = ""
+    patch_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +77,14 @@ class Inputs:
     Attributes:
         recipe: Complete, with the table's digest, the device and the profile.
         split_sha256: Digest of the rows for training and testing.
-        code: None where the code was in no git checkout.
+        code: The code that it was made by.
         environment: As `environment.describe` tells it.
         initial_weights: Digest of each tensor, by name.
     """
 
     recipe: Recipe
     split_sha256: str
-    code: Code | None
+    code: Code
     environment: Mapping[str, Any]
     initial_weights: Mapping[str, str]
 
@@ -93,7 +95,7 @@ class Inputs:
             "recipe_sha256": self.recipe.sha256,
             "data_sha256": self.recipe.data_sha256,
             "split_sha256": self.split_sha256,
-            "code": asdict(self.code) if self.code else None,
+            "code": asdict(self.code),
             "initial_weights": dict(self.initial_weights),
         }
         return {
@@ -175,7 +177,7 @@ class Record:
                 inputs=Inputs(
                     recipe=recipe,
                     split_sha256=inputs["split_sha256"],
-                    code=Code(**inputs["code"]) if inputs["code"] else None,
+                    code=Code(**inputs["code"]),
                     environment=environment,
                     initial_weights={name: inputs["initial_weights"][name] for name in names},
                 ),

@@ -19,7 +19,7 @@ from reproven.training import unstable
 from reproven.trial import Trial
 
 
-def inputs_of(made: Trial, code: Code | None, environment: Mapping[str, Any]) -> Inputs:
+def inputs_of(made: Trial, code: Code, environment: Mapping[str, Any]) -> Inputs:
     """Everything that determines a trial, before its first step."""
     return Inputs(
         recipe=made.recipe,

@@ -126,8 +126,8 @@ def _stage(found: Difference) -> Iterable[str]:
         yield "The weights before that step agree: its batch or the network's forward pass differs."
     elif first.what == "weights" and first.others == 0:
         yield (
-            "The step's loss and the other tensors agree: this tensor alone was written to, or its layer "
-            "has another learning rate."
+            "The step's loss and the other tensors agree: the update of this tensor alone differs, by its "
+            "gradient's rounding, its layer's learning rate, or a write to it."
         )
     elif first.what == "weights":
         yield (

@@ -182,7 +182,7 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
     from reproven.recording import Recording, inputs_of
 
     code = environment.code_state()
-    inputs = inputs_of(made, code.code if code else None, environment.describe())
+    inputs = inputs_of(made, environment.code(code), environment.describe())
     with _run(found, store, adopt=adopt) as (run, folder):
         tracking.describe(run, made, inputs, code, folder)
         recording = Recording(made)
@@ -285,7 +285,7 @@ def _in_a_process_of_its_own(found: Evidence, store: Store, table: str | None) -
 def _rebuilt(found: Evidence, store: Store, table: str | None) -> Verdict:
     """Trains with the recorded commit and the recorded packages."""
     inputs = found.record.inputs
-    if inputs.code is None:
+    if inputs.code.commit is None:
         raise RebuildError("The record names no commit, so its code cannot be checked out.")
     with elsewhere.worktree(inputs.code.commit) as source, tempfile.TemporaryDirectory() as folder:
         python = elsewhere.rebuild(inputs.environment, Path(folder))

@@ -82,7 +82,7 @@ def train(
     if require_clean:
         environment.require_clean(code)
     made = trial.prepare(recipe)
-    inputs = inputs_of(made, code.code if code else None, environment.describe())
+    inputs = inputs_of(made, environment.code(code), environment.describe())
     name = run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}"
     store = Store(tracking_uri)
     with (
