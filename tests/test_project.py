@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from mlflow import MlflowClient
 from mlflow.projects._project_spec import load_project
 
 from conftest import ROOT, Cli
+from forging import copy, edit, reseal
+from reproven import Trained, elsewhere, replay
 from reproven.blueprint import Blueprint
+from reproven.errors import RebuildError
 from reproven.recipe import Recipe
 from reproven.verbs.revive import revive
 
@@ -87,11 +92,13 @@ def test_the_version_is_said_once() -> None:
     assert PYPROJECT["project"]["version"] == __version__
 
 
-def test_mlruns_holds_a_readme_alone() -> None:
+def test_mlruns_holds_no_run_but_the_reference() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "mlruns"], capture_output=True, text=True, check=True
     )
-    assert tracked.stdout.split() == ["mlruns/README.md"]
+    paths = tracked.stdout.split()
+    assert {"mlruns/README.md", "mlruns/reference/README.md"} <= set(paths)
+    assert {path.split("/")[1] for path in paths} == {"README.md", "reference"}
 
 
 def test_mlflow_run_is_one_run_whatever_the_spelling(uri: str, client: MlflowClient) -> None:
@@ -201,21 +208,119 @@ def test_the_default_store_is_in_the_folder_and_offline(tmp_path: Path) -> None:
 def test_mlflow_run_builds_its_environment_with_uv(uri: str, client: MlflowClient, tmp_path: Path) -> None:
     if shutil.which("uv", path=str(Path(sys.executable).parent)) is None:
         pytest.fail("uv is a development dependency; run `make test-all`")
+    with torch_for_uv():
+        done = mlflow_run(
+            *(str(ROOT), "--env-manager", "uv", "--experiment-name", "uv", "-P", "epochs=1"), uri=uri
+        )
+    assert done.returncode == 0, done.stderr
+    assert only_run(client, "uv").info.status == "FINISHED"
+
+
+@contextmanager
+def torch_for_uv() -> Iterator[None]:
+    """uv looks for wheels where pip was told to look."""
     found = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
         capture_output=True,
         text=True,
         check=False,
     )
-    links = os.environ.get("UV_FIND_LINKS") or found.stdout.strip() or os.environ.get("PIP_FIND_LINKS", "")
-    os.environ.pop("UV_FIND_LINKS", None)
+    given = os.environ.get("UV_FIND_LINKS")
+    links = given or found.stdout.strip() or os.environ.get("PIP_FIND_LINKS", "")
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+    if links:
+        os.environ["UV_FIND_LINKS"] = links
     try:
-        if links:
-            os.environ["UV_FIND_LINKS"] = links
-        done = mlflow_run(
-            *(str(ROOT), "--env-manager", "uv", "--experiment-name", "uv", "-P", "epochs=1"), uri=uri
-        )
+        yield
     finally:
+        os.environ["PATH"] = path
         os.environ.pop("UV_FIND_LINKS", None)
+        if given:
+            os.environ["UV_FIND_LINKS"] = given
+
+
+def replay_in_mlflow(run: str, uri: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return mlflow_run(
+        *(str(ROOT), "-e", "replay", "--env-manager", "local", "-P", f"run={run}", *more), uri=uri
+    )
+
+
+def test_mlflow_run_replays_too(
+    uri: str, client: MlflowClient, trained: Trained, bundle: Path, tmp_path: Path
+) -> None:
+    done = replay_in_mlflow(trained.run_id, uri, "--experiment-name", "verdicts")
     assert done.returncode == 0, done.stderr
-    assert only_run(client, "uv").info.status == "FINISHED"
+    run = only_run(client, "verdicts")  # the one that MLflow made, and no other
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["reproven.verdict"] == "IDENTICAL"
+    assert run.data.tags["reproven.replay.of"] == trained.run_id
+    damaged = copy(bundle, tmp_path / "damaged")
+    (damaged / "losses.csv").unlink()
+    done = replay_in_mlflow(str(damaged), uri, "--experiment-name", "damaged verdicts")
+    assert done.returncode != 0
+    run = only_run(client, "damaged verdicts")
+    assert run.data.tags["reproven.verdict"] == "TAMPERED"
+
+
+def test_mlflow_run_audits_too(uri: str, trained: Trained) -> None:
+    arguments = (str(ROOT), "-e", "audit", "--env-manager", "local", "-P", f"run={trained.run_id}")
+    done = mlflow_run(*arguments, uri=uri)
+    assert done.returncode == 0, done.stderr
+    assert f"SOUND: {trained.run_id}" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: Path) -> None:
+    """Trained by one commit, replayed from a later one whose training is another."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--local", str(ROOT), str(clone)], check=True)
+    shutil.copytree(ROOT / "src", clone / "src", dirs_exist_ok=True)
+    git = ["git", "-C", str(clone), "-c", "user.name=t", "-c", "user.email=t@t.t"]
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "as here", "--allow-empty"], check=True)
+
+    def reproven(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(clone / "src"), *arguments, "--json"]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    run = json.loads(reproven("train", "--epochs", "2").stdout)["run_id"]
+    training = clone / "src" / "reproven" / "training.py"
+    training.write_text(training.read_text().replace("loss = mse_loss(", "loss = 1.5 * mse_loss("))
+    subprocess.run([*git, "commit", "-qam", "another loss"], check=True)
+    with torch_for_uv():
+        (here,) = json.loads(reproven("replay", run).stdout)["replays"]
+        done = reproven("replay", run, "--env-manager", "uv")
+    assert here["verdict"] == "DIVERGED"
+    (there,) = json.loads(done.stdout)["replays"]
+    assert there["verdict"] == "IDENTICAL", there
+    assert there["difference"]["changes"] == []
+    worktrees = subprocess.run([*git, "worktree", "list"], capture_output=True, text=True, check=True)
+    assert len(worktrees.stdout.splitlines()) == 1  # it was taken away again
+
+
+def test_a_commit_that_is_not_here_is_inconclusive(bundle: Path, uri: str, tmp_path: Path) -> None:
+    own = copy(bundle, tmp_path / "own")
+    edit(own / "inputs.json", lambda value: value["code"].update(commit="0" * 40))
+    reseal(own)
+    found = replay(str(own), env_manager="uv", tracking_uri=uri)
+    assert found.verdict == "INCONCLUSIVE"
+    assert f"The commit {'0' * 40} cannot be checked out. Fetch it first." in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"packages": {"torch": "2.13.0", "evil": "1.0"}}, "wants evil, which no run needs"),
+        ({"packages": {"torch": "2.13.0 @ https://example.org/x.whl"}}, "for torch, which is no version"),
+        ({"python": "--help"}, "'--help' for python, which is no version"),
+        ({"installed": {"--index-url": "1"}}, "names '--index-url', which is no package's name"),
+    ],
+)
+def test_what_a_record_names_is_checked_before_it_is_installed(
+    change: dict[str, Any], message: str, tmp_path: Path, files: Path
+) -> None:
+    environment = json.loads((files / "environment.json").read_text())
+    with torch_for_uv(), pytest.raises(RebuildError, match=re.escape(message)):
+        elsewhere.rebuild({**environment, **change}, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
