@@ -119,16 +119,6 @@ def test_histograms_come_as_often_as_asked(uri: str) -> None:
     assert list(found) == ["0", "2", "4", "5"]
 
 
-def test_tracking_and_histograms_change_no_bit(uri: str) -> None:
-    trial = prepare(QUICK)
-    for _ in trial.steps():
-        pass
-    for every in (1, 3):
-        run = train(QUICK, tracking_uri=uri, experiment="bits", histogram_every=every)
-        weights = torch.load(Path(run.artifact_uri) / "state_dict.pth")
-        assert all(torch.equal(w, weights[n]) for n, w in trial.state.network.state_dict().items())
-
-
 def test_the_state_dict_is_the_notebook_s(files: Path) -> None:
     with torch.random.fork_rng():
         network = MLPModule(13, (10, 10))

@@ -86,19 +86,19 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
     axes.plot(_finite(recorded), color=_COLOURS[0], linewidth=2.4, label="recorded")
     axes.plot(_finite(found), color=_COLOURS[1], linewidth=1, linestyle="--", label="replayed")
     axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(NullLocator())
     steps = min(len(recorded), len(found))
     apart = _finite(found)[:steps] - _finite(recorded)[:steps]
     below.plot(apart, color="0.2", linewidth=1)
     below.set_xlabel("iteration")
-    below.set_ylabel("replayed − recorded")
+    below.set_ylabel("replayed − recorded\n(same unit)")
     below.set_title("All differences are 0" if not np.any(apart) else "Difference", fontsize=10)
     for each in (axes, below):
         each.grid(alpha=0.3)
         if first is not None:
             each.axvline(first, color="0.5", linewidth=1, linestyle=":")
     if first is not None:
-        axes.annotate(f"step {first}", (first, 1.01), xycoords=("data", "axes fraction"), fontsize=8)
+        text = f"first difference: step {first}"
+        axes.annotate(text, (first, 0.03), xycoords=("data", "axes fraction"), fontsize=8, rotation=90)
     axes.legend(loc="upper right")
     return figure
 
