@@ -82,8 +82,8 @@ def test_equal_records_are_identical() -> None:
     assert apart.first is None
     assert verdict.judge(apart, "portable") == ("IDENTICAL", ())
     assert verdict.words(apart) == (
-        "Equal to the bit: 6 losses, 6 steps' weights, 3 epochs' weights, 2 final tensors, "
-        "1 parts' predictions, 1 errors.",
+        "Equal to the bit: losses (6), weights after steps (6), weights after epochs (3), final tensors (2), "
+        "predictions by part (1), errors (1).",
     )
 
 
@@ -102,7 +102,7 @@ def test_the_first_loss_that_differs_is_named_with_its_bits() -> None:
         "step 3 (epoch 1, batch 1), its loss: recorded 2.5 (0x40200000), now 2.50000024 (0x40200001), "
         "1 ulp apart" in text
     )
-    assert "2 of 6 losses" in text
+    assert "losses (2 of 6)" in text
     assert "The weights before that step agree: its batch or the network's forward pass differs." in text
     assert text.endswith("Cause: unexplained. Every recorded input is the same.")
 

@@ -36,7 +36,9 @@ def test_a_true_run_is_identical_and_both_runs_say_so(
 ) -> None:
     found = replay(trained.run_id, tracking_uri=uri)
     assert (found.verdict, found.exit_code, found.reasons) == ("IDENTICAL", 0, ())
-    assert "12 losses, 12 steps' weights, 3 epochs' weights, 6 final tensors" in report(found)
+    assert "losses (12), weights after steps (12), weights after epochs (3), final tensors (6)" in report(
+        found
+    )
     assert found.replay is not None
     again, original = client.get_run(found.replay), client.get_run(trained.run_id)
     assert again.data.tags["reproven.replay.of"] == trained.run_id
@@ -100,7 +102,7 @@ def test_a_weight_moved_by_one_ulp_is_found_at_its_step(
     assert weight["ulp"] >= 1
     assert np.float32(weight["recorded"]) != np.float32(weight["found"])
     counts = {count["what"]: count["differ"] for count in found.difference["counts"]}
-    assert counts["steps' weights"] == 12 - step
+    assert counts["weights after steps"] == 12 - step
 
 
 LIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -283,7 +285,7 @@ def test_a_portable_run_is_replayed_from_a_native_process(cli: Cli, uri: str) ->
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("IDENTICAL: module-sgd-")
-    assert lines[1].startswith("  Equal to the bit: 8 losses")
+    assert lines[1].startswith("  Equal to the bit: losses (8)")
 
 
 def test_all_runs_of_an_experiment_are_replayed_and_the_worst_decides(

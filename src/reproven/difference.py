@@ -232,8 +232,8 @@ def _counts(old: Outcome, new: Outcome) -> Iterator[Count]:
         return Count(what=what, differ=compared - equal, compared=compared)
 
     yield count("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
-    yield count("steps' weights", old.step_weights, new.step_weights)
-    yield count("epochs' weights", old.epoch_weights, new.epoch_weights)
+    yield count("weights after steps", old.step_weights, new.step_weights)
+    yield count("weights after epochs", old.epoch_weights, new.epoch_weights)
     yield count("final tensors", list(old.final_weights.items()), list(new.final_weights.items()))
-    yield count("parts' predictions", list(old.predictions.items()), list(new.predictions.items()))
+    yield count("predictions by part", list(old.predictions.items()), list(new.predictions.items()))
     yield count("errors", list(old.errors.items()), list(new.errors.items()))

@@ -89,15 +89,17 @@ def words(found: Difference, explained: Sequence[str] = ()) -> tuple[str, ...]:
         explained: What explains it though no recorded input differs, in sentences.
     """
     if found.first is None:
-        compared = ", ".join(f"{count.compared} {count.what}" for count in found.counts if count.compared)
+        compared = ", ".join(f"{count.what} ({count.compared})" for count in found.counts if count.compared)
         return (f"Equal to the bit: {compared}.", *_inputs("Other inputs, without effect", found.changes))
     lines = [f"First difference: {_where(found.first)}{_values(found.first)}.", *_stage(found)]
     if found.loss is not None and found.loss != found.first:
         lines.append(f"First loss that differs: {_where(found.loss)}{_values(found.loss)}.")
     if found.weight is not None and found.weight != found.first:
         lines.append(f"First final weight that differs: {_where(found.weight)}{_values(found.weight)}.")
-    counts = [f"{c.differ} of {c.compared} {c.what}" for c in found.counts if c.compared]
-    lines.append(f"In all, {', '.join(counts)} differ.")
+    counts = [
+        f"{count.what} ({count.differ} of {count.compared})" for count in found.counts if count.compared
+    ]
+    lines.append(f"With what follows from it, there differ: {', '.join(counts)}.")
     if explained:
         return (*lines, *explained, *_inputs("Other inputs", found.changes))
     if not found.changes:
