@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -86,3 +87,10 @@ def cli(uri: str) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def emulator() -> None:
+    if shutil.which("qemu-x86_64") is None:
+        assert "CI" not in os.environ, "CI installs qemu-user"
+        pytest.skip("needs qemu-x86_64 (Debian: qemu-user)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,13 +36,6 @@ def digests(*arguments: str, cpu: str | None = None, cwd: Path = ROOT, **variabl
 @pytest.fixture(scope="module")
 def here() -> Digests:
     return digests()
-
-
-@pytest.fixture
-def emulator() -> None:
-    if shutil.which("qemu-x86_64") is None:
-        assert "CI" not in os.environ, "CI installs qemu-user"
-        pytest.skip("needs qemu-x86_64 (Debian: qemu-user)")
 
 
 def test_quick_digests_are_among_the_whole(here: Digests) -> None:

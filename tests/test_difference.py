@@ -255,3 +255,30 @@ def test_of_several_verdicts_the_worst_decides() -> None:
     assert verdict.worst([of("IDENTICAL"), of("INCONCLUSIVE")]) == 3
     assert verdict.worst([of("DIVERGED"), of("INCONCLUSIVE")]) == 1
     assert verdict.worst([of("DIVERGED"), of("TAMPERED"), of("IDENTICAL")]) == 4
+
+
+ANYTHING: list[dict[str, Any]] = [
+    {"steps": record().outcome.steps[:5]},
+    {"steps": tuple(replace(step, loss=math.nan) for step in record().outcome.steps)},
+    {"step_weights": tuple(("0" * 16, "0" * 16) for _ in range(6))},
+    {"step_weights": tuple(row[:1] for row in record().outcome.step_weights)},
+    {"epoch_weights": record().outcome.epoch_weights[:2]},
+    {"epoch_weights": ("0" * 64, *record().outcome.epoch_weights[1:])},
+    {"final_weights": {"hidden.weight": digest("hidden.weight", "final")}},
+    {"final_weights": {**record().outcome.final_weights, "more": "0" * 64}},
+    {"predictions": {}},
+    {"predictions": {**record().outcome.predictions, "test": "0" * 64}},
+    {"errors": {}},
+    {"errors": {"train_rmse": 3.5, "test_rmse": 1.0}},
+    {"errors": {"train_rmse": math.nextafter(3.5, 4.0)}},
+    {"failure": "The loss became inf"},
+]
+
+
+@pytest.mark.parametrize("changed", ANYTHING)
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_nothing_of_an_outcome_is_overlooked(changed: dict[str, Any], is_recorded: bool) -> None:
+    same, other = record(), with_outcome(record(), **changed)
+    apart = difference.between(other, same) if is_recorded else difference.between(same, other)
+    assert verdict.judge(apart, "portable")[0] == "DIVERGED"
+    assert "First difference: " in verdict.words(apart)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,10 @@ def test_no_path_of_a_machine_is_in_the_project() -> None:
         ours = path.suffix in suffixes and not skipped & set(path.parts) and path != Path(__file__)
         if path.is_file() and ours:
             assert not pattern.search(path.read_text(errors="ignore")), path
+
+
+@pytest.mark.parametrize("name", ["store", "evidence", "verbs.replay", "verbs.audit"])
+def test_a_record_can_be_looked_up_before_torch_is_there(name: str) -> None:
+    code = f"import sys, reproven.{name}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,14 @@ def test_both_variants_have_the_same_losses_and_weights() -> None:
     assert (REFERENCE / "module-sgd/losses.csv").read_text() == (
         REFERENCE / "sequential-sgd/losses.csv"
     ).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("cpu", ["Haswell-v4", "Opteron_G5"])
+def test_each_is_true_on_another_cpu(cpu: str) -> None:
+    """The whole replay on an emulated CPU: store, training, comparison and verdict."""
+    command = ["qemu-x86_64", "-cpu", cpu, sys.executable, str(ROOT / "src"), "replay", *map(str, BUNDLES)]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [v["verdict"] for v in json.loads(done.stdout)["replays"]] == ["IDENTICAL"] * 3

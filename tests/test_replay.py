@@ -36,6 +36,8 @@ def test_a_true_run_is_identical_and_both_runs_say_so(
 ) -> None:
     found = replay(trained.run_id, tracking_uri=uri)
     assert (found.verdict, found.exit_code, found.reasons) == ("IDENTICAL", 0, ())
+    assert found.difference is not None
+    assert {count["differ"] for count in found.difference["counts"]} == {0}
     assert "losses (12), weights after steps (12), weights after epochs (3), final tensors (6)" in report(
         found
     )

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from reproven.record import Inputs, Outcome, Record
 _NOT_COMPARED = ("installed", "variables", "system")
 #: Facts that change no bit in the portable profile, which is there so that they do not.
 _PORTABLE_AGAINST = ("cpu", "gpu", "torch.interop_threads")
+
+_MISSING = "missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,14 +174,14 @@ def _losses(old: Outcome, new: Outcome) -> Iterator[Divergence]:
 
 def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
     """What differs along the way: of each step the loss, then the weights after it."""
-    names = list(old.final_weights)
+    names = list(dict.fromkeys([*old.final_weights, *new.final_weights]))
     together = zip(old.steps, new.steps, old.step_weights, new.step_weights, strict=False)
     for a, b, weights_a, weights_b in together:
         where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
         if not _same(a.loss, b.loss):
             ulp = ulps(a.loss, b.loss)
             yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulp, **where)
-        apart = [t for t in zip(names, weights_a, weights_b, strict=False) if t[1] != t[2]]
+        apart = [t for t in zip_longest(names, weights_a, weights_b, fillvalue=_MISSING) if t[1] != t[2]]
         if apart:
             name, x, y = apart[0]
             others = len(apart) - 1
@@ -186,11 +189,12 @@ def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
 
 
 def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
-    """What differs where all steps agree."""
+    """What differs where all steps agree, as far as there are steps in both."""
     old, new = recorded.outcome, found.outcome
     if len(old.steps) != len(new.steps):
         yield Divergence(what="steps", recorded=float(len(old.steps)), found=float(len(new.steps)))
-    for epoch, (a, b) in enumerate(zip(old.epoch_weights, new.epoch_weights, strict=False)):
+    epochs = zip_longest(old.epoch_weights, new.epoch_weights, fillvalue=_MISSING)
+    for epoch, (a, b) in enumerate(epochs):
         if a != b:
             yield Divergence(what="epoch", epoch=epoch, recorded=a, found=b)
     yield from _values(recorded.weights, found.weights)
@@ -198,9 +202,9 @@ def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
         yield Divergence(what="final weights", tensor=name, recorded=a, found=b)
     for part, a, b in _pairs(old.predictions, new.predictions):
         yield Divergence(what="predictions", tensor=part, recorded=a, found=b)
-    for name in [n for n in old.errors if n in new.errors and not _same(old.errors[n], new.errors[n])]:
-        x, y = old.errors[name], new.errors[name]
-        yield Divergence(what=name, recorded=x, found=y, ulp=ulps(x, y, double=True))
+    for name, a, b in _pairs(old.errors, new.errors):
+        are_numbers = isinstance(a, float) and isinstance(b, float)
+        yield Divergence(what=name, recorded=a, found=b, ulp=ulps(a, b, double=True) if are_numbers else None)
     if old.failure != new.failure:
         yield Divergence(what="failure", recorded=str(old.failure), found=str(new.failure))
 
@@ -217,23 +221,27 @@ def _values(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Ite
             )
 
 
-def _pairs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Names with their values, where these differ or one is missing."""
     for name in dict.fromkeys([*old, *new]):
-        a, b = old.get(name, "missing"), new.get(name, "missing")
+        a, b = old.get(name, _MISSING), new.get(name, _MISSING)
         if a != b:
             yield name, a, b
 
 
 def _counts(old: Outcome, new: Outcome) -> Iterator[Count]:
-    def count(what: str, a: Sequence[Any], b: Sequence[Any], same: Any = lambda x, y: x == y) -> Count:
+    def of_rows(what: str, a: Sequence[Any], b: Sequence[Any], same: Any = lambda x, y: x == y) -> Count:
         equal = sum(1 for x, y in zip(a, b, strict=False) if same(x, y))
         compared = max(len(a), len(b))
         return Count(what=what, differ=compared - equal, compared=compared)
 
-    yield count("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
-    yield count("weights after steps", old.step_weights, new.step_weights)
-    yield count("weights after epochs", old.epoch_weights, new.epoch_weights)
-    yield count("final tensors", list(old.final_weights.items()), list(new.final_weights.items()))
-    yield count("predictions by part", list(old.predictions.items()), list(new.predictions.items()))
-    yield count("errors", list(old.errors.items()), list(new.errors.items()))
+    def of_names(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Count:
+        names = a.keys() | b.keys()
+        return Count(what=what, differ=sum(a.get(n) != b.get(n) for n in names), compared=len(names))
+
+    yield of_rows("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
+    yield of_rows("weights after steps", old.step_weights, new.step_weights)
+    yield of_rows("weights after epochs", old.epoch_weights, new.epoch_weights)
+    yield of_names("final tensors", old.final_weights, new.final_weights)
+    yield of_names("predictions by part", old.predictions, new.predictions)
+    yield of_names("errors", old.errors, new.errors)
