@@ -20,9 +20,11 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.star
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the bundled table where README's commands look for it."""
+    """A folder with the bundled table and runs where README's commands look for them."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "src").symlink_to(ROOT / "src")
+    (folder / "mlruns").mkdir()
+    (folder / "mlruns" / "reference").symlink_to(ROOT / "mlruns" / "reference")
     return folder
 
 
@@ -33,7 +35,9 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_commands_to_run() -> None:
-    assert {shlex.split(line)[1] for line in COMMANDS} == {"train", "predict", "weights", "runs"}
+    assert {shlex.split(line)[1] for line in COMMANDS} == {
+        *("train", "predict", "weights", "runs", "replay", "audit", "seal", "import")
+    }
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -47,6 +51,8 @@ def test_a_command_runs_as_printed(line: str, folder: Path) -> None:
     ("line", "code"),
     [
         (COMMANDS[1], 0),
+        ("reproven replay mlruns/reference/module-sgd", 0),
+        ("reproven audit mlruns/reference/module-sgd", 0),
         ("reproven train --lr 10", 1),
         ("reproven train --lr -0.1 --optimizer adam --momentum 0.9 --layer-lr hiden1=0.1", 2),
     ],
@@ -55,7 +61,7 @@ def test_printed_output_is_what_comes_out(line: str, code: int, folder: Path) ->
     done = run(line, folder)
     assert done.returncode == code
     shown = (done.stdout + done.stderr).splitlines()
-    own = re.compile(r"  (run|artifacts|version) ")  # other in every run
+    own = re.compile(r"  (run|artifacts|version|replay) |  Other inputs")  # other in every run or commit
     for text in shown:
         assert own.match(text) or text in README.splitlines(), text
 

@@ -230,13 +230,12 @@ def _draw(recorded: Record, again: Record, apart: Difference, label: str, folder
 @contextmanager
 def _run(found: Evidence, store: Store, *, adopt: bool) -> Iterator[tuple[Run, Path]]:
     """The replay's own run, under the one that it replays, and a folder for its files."""
-    parent, experiment, name = None, _OF_BUNDLES, found.source
+    parent, experiment = None, _OF_BUNDLES
     if found.tags is not None:
-        told = store.page(found.source)
-        parent, experiment, name = found.source, told.experiment, told.name
+        parent, experiment = found.source, store.page(found.source).experiment
     with ExitStack() as stack:
         run = stack.enter_context(
-            store.run(experiment=experiment, name=f"replay of {name}", parent=parent, adopt=adopt)
+            store.run(experiment=experiment, name=f"replay of {_name(found)}", parent=parent, adopt=adopt)
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reproven-"))
         yield run, Path(folder)
@@ -251,7 +250,7 @@ def _without_training(
             verdict=name,
             run=_run_id(found),
             source=found.source,
-            name=run.info.run_name.removeprefix("replay of "),
+            name=_name(found),
             replay=run.id,
             reasons=reasons,
         )
@@ -263,6 +262,13 @@ def _without_training(
 def _run_id(found: Evidence) -> str:
     try:
         return found.page.run_id if found.tags is None else found.source
+    except RecordError:
+        return found.source
+
+
+def _name(found: Evidence) -> str:
+    try:
+        return found.page.name
     except RecordError:
         return found.source
 
