@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,42 @@ def test_what_contradicts_itself_is_found_though_the_manifest_fits(
     reseal(own)
     findings = audit(str(own)).findings
     assert any(finding.startswith(message) or message in finding for finding in findings), findings
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a JSON value has values, the first three of each object or list."""
+    if above:
+        yield above
+    names = (
+        list(value)[:3]
+        if isinstance(value, dict)
+        else range(min(3, len(value)))
+        if isinstance(value, list)
+        else ()
+    )
+    for name in names:
+        yield from places(value[name], (*above, name))
+
+
+@pytest.mark.parametrize("name", ["recipe", "inputs", "outcome", "environment", "run", "manifest"])
+def test_a_value_of_any_other_type_is_a_finding_and_no_crash(name: str, own: Path) -> None:
+    path, whole = own / f"{name}.json", (own / "manifest.json").read_text()
+    text = path.read_text()
+    for place in places(json.loads(text)):
+        odd: Any
+        for odd in (None, [], {"a": 1}, "\0", -(2**70), 1e400):
+            value = inner = json.loads(text)
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = odd
+            path.write_text(json.dumps(value))
+            if name != "manifest":
+                content = path.read_bytes()
+                listed = json.loads(whole)
+                entry = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+                listed["files"][path.name] = entry
+                (own / "manifest.json").write_text(json.dumps(listed))
+            audit(str(own))  # whatever it finds
 
 
 CELLS = [

@@ -179,14 +179,14 @@ class Record:
                     split_sha256=inputs["split_sha256"],
                     code=Code(**inputs["code"]),
                     environment=environment,
-                    initial_weights={name: inputs["initial_weights"][name] for name in names},
+                    initial_weights=_texts(inputs["initial_weights"], names),
                 ),
                 outcome=Outcome(
                     steps=steps,
                     step_weights=step_weights,
                     epoch_weights=tuple(outcome["epoch_weights"]),
-                    final_weights={name: outcome["final_weights"][name] for name in names},
-                    predictions=dict(outcome["predictions"]),
+                    final_weights=_texts(outcome["final_weights"], names),
+                    predictions=_texts(outcome["predictions"], dict(outcome["predictions"])),
                     errors={name: float(value) for name, value in outcome["errors"].items()},
                     failure=outcome["failure"],
                 ),
@@ -260,6 +260,14 @@ def _read_object(name: str, text: str) -> dict[str, Any]:
     if name != ENVIRONMENT and value.get("format") != FORMAT:
         raise RecordError(f"{name} is not of format {FORMAT}, which this version reads.")
     return value
+
+
+def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """The named values, in that order, all of them texts."""
+    found = {name: values[name] for name in names}
+    if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
+        raise TypeError(f"{wrong[0]} is no text")
+    return found
 
 
 def _read_losses(text: str) -> tuple[Step, ...]:
