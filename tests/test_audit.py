@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from conftest import Cli
 from forging import copy, edit, flip, forge_recipe, reseal, sql
-from reproven import Audit, Recipe, Trained, audit, export, import_, predict, seal, train
+from reproven import Audit, Recipe, Trained, audit, export, import_, manifest, predict, seal, train
 from reproven.errors import RecordError
 from reproven.manifest import Manifest
 from reproven.pickles import read_torch, write_torch
@@ -115,7 +114,7 @@ def test_a_link_out_of_the_folder_is_not_followed(own: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "a\\b", "./recipe.json"])
 def test_a_manifest_that_leads_outside_is_refused(path: str, own: Path) -> None:
-    edit(own / "manifest.json", lambda value: value["files"].update({path: {"size": 1, "sha256": "0" * 64}}))
+    manifest.write(own, Manifest({path: manifest.Entry(1, "0" * 64, {})}))
     assert only(audit(str(own))) == f"manifest.json names {path!r}, which is not a path inside its folder."
     with pytest.raises(RecordError):
         export(str(own), own.parent / "new")
@@ -175,7 +174,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 @pytest.mark.parametrize("name", ["recipe", "inputs", "outcome", "environment", "run", "manifest"])
 def test_a_value_of_any_other_type_is_a_finding_and_no_crash(name: str, own: Path) -> None:
-    path, whole = own / f"{name}.json", (own / "manifest.json").read_text()
+    path, whole = own / f"{name}.json", Manifest.read((own / "manifest.json").read_text())
     text = path.read_text()
     for place in places(json.loads(text)):
         odd: Any
@@ -186,11 +185,8 @@ def test_a_value_of_any_other_type_is_a_finding_and_no_crash(name: str, own: Pat
             inner[place[-1]] = odd
             path.write_text(json.dumps(value))
             if name != "manifest":
-                content = path.read_bytes()
-                listed = json.loads(whole)
-                entry = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-                listed["files"][path.name] = entry
-                (own / "manifest.json").write_text(json.dumps(listed))
+                entry = manifest.Entry(path.stat().st_size, manifest.file_sha256(path), {})
+                manifest.write(own, Manifest({**whole.files, path.name: entry}))
             audit(str(own))  # whatever it finds
 
 

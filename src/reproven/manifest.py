@@ -38,34 +38,43 @@ class Manifest:
     files: Mapping[str, Entry]
 
     def text(self) -> str:
-        """The file that holds it; its sha256 is the seal of what is listed."""
+        """The file that holds it, with a digest of itself; its own sha256 is the seal of what is listed."""
         files: dict[str, Any] = {}
         for path, entry in self.files.items():
             files[path] = {"size": entry.size, "sha256": entry.sha256}
             if entry.tensors:
                 files[path]["tensors"] = dict(entry.tensors)
-        return json_text({"format": FORMAT, "files": files})
+        listed = {"format": FORMAT, "files": files}
+        return json_text({**listed, "sha256": hashlib.sha256(json_text(listed).encode()).hexdigest()})
 
     @classmethod
     def read(cls, text: str) -> Manifest:
         """Reads what `text` wrote.
 
         Raises:
-            RecordError: It is not such a text, or names a path that leads out of its folder.
+            RecordError: It is not such a text to the last character, or names a path that leads out of
+                its folder.
         """
         try:
             values = json.loads(text)
             if values["format"] != FORMAT:
                 raise RecordError(f"{MANIFEST} is not of format {FORMAT}, which this version reads.")
-            files = {
-                path: Entry(entry["size"], entry["sha256"], entry.get("tensors", {}))
-                for path, entry in values["files"].items()
-            }
+            files = {path: _read_entry(entry) for path, entry in values["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(f"{MANIFEST} is not a manifest: {error!r}.") from error
         for path in files:
             _stays_inside(path)
-        return cls(files)
+        found = cls(files)
+        if found.text() != text:
+            raise RecordError(f"{MANIFEST} has changed: it is not what its own digest says.")
+        return found
+
+
+def _read_entry(values: Mapping[str, Any]) -> Entry:
+    size, digest, tensors = values["size"], values["sha256"], values.get("tensors", {})
+    if type(size) is not int or not all(isinstance(text, str) for text in (digest, *tensors.values())):
+        raise TypeError("an entry's size must be a whole number, and its digests texts")
+    return Entry(size, digest, tensors)
 
 
 def _stays_inside(path: str) -> None:
