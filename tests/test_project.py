@@ -21,7 +21,7 @@ from mlflow.projects._project_spec import load_project
 
 from conftest import ROOT, Cli
 from forging import copy, edit, reseal
-from reproven import Trained, elsewhere, replay
+from reproven import Trained, elsewhere, replay, train
 from reproven.blueprint import Blueprint
 from reproven.errors import RebuildError
 from reproven.recipe import Recipe
@@ -261,6 +261,19 @@ def test_mlflow_run_replays_too(
     assert done.returncode != 0
     run = only_run(client, "damaged verdicts")
     assert run.data.tags["reproven.verdict"] == "TAMPERED"
+
+
+def test_mlflow_run_replays_an_experiment_and_its_run_tells_the_verdicts(
+    uri: str, client: MlflowClient
+) -> None:
+    for seed in (1, 2):
+        train(Recipe(epochs=1, seed=seed), tracking_uri=uri, experiment="told")
+    arguments = (str(ROOT), "-e", "replay", "--env-manager", "local", "--experiment-name", "telling")
+    done = mlflow_run(*arguments, "-P", "experiment=told", uri=uri)
+    assert done.returncode == 0, done.stderr
+    run = only_run(client, "telling")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.note.content"].count("| IDENTICAL | module-sgd-") == 2
 
 
 def test_a_run_of_mlflow_run_is_sound_though_mlflow_ends_it_again(uri: str, client: MlflowClient) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +21,8 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
-from reproven import Trained, data, predict
+from forging import flip
+from reproven import Recipe, Trained, audit, data, export, import_, predict, replay, seal, train
 
 
 def free_port() -> int:
@@ -53,6 +55,30 @@ def started(*command: str, ping: str, uri: str) -> Iterator[str]:
     finally:
         os.killpg(process.pid, 15)
         process.wait(timeout=30)
+
+
+def test_everything_works_through_a_server_that_keeps_the_artifacts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+    server = ("server", "--backend-store-uri", f"sqlite:///{tmp_path}/served.db")
+    artifacts = ("--artifacts-destination", str(tmp_path / "kept"))
+    with started(*server, *artifacts, ping="health", uri="") as uri:
+        run = train(Recipe(epochs=2), tracking_uri=uri, register_model="served", alias="champion").run_id
+        assert replay(run, tracking_uri=uri).verdict == "IDENTICAL"
+        found = audit(run, tracking_uri=uri)
+        assert (found.findings, found.notes) == ((), ())
+        assert "the registered model served, version 1" in found.checked
+        folder = export(run, tmp_path / "bundle", tracking_uri=uri)
+        again = import_(folder, tracking_uri=uri)
+        assert seal(again, tracking_uri=uri) == seal(run, tracking_uri=uri) == found.seal
+        (file,) = (tmp_path / "kept").rglob(f"{run}/artifacts/state_dict.pth")
+        flip(file, 8 * 2500)
+        verdict = replay(run, tracking_uri=uri)
+        assert verdict.verdict == "TAMPERED"
+        assert "state_dict.pth has changed" in verdict.reasons[0]
+    assert not list((tmp_path / "copies").glob("reproven-*"))  # none is left
 
 
 def ask(address: str, rows: dict[str, object]) -> list[float]:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from conftest import QUICK, ROOT, Cli
 from forging import copy, edit, flip, forge_recipe, nudged, reseal
-from reproven import Recipe, Trained, audit, export, import_, replay, replays, train, trial
+from reproven import Recipe, Trained, arithmetic, audit, export, import_, replay, replays, train, trial
 from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.verdict import Verdict
 
@@ -277,6 +277,16 @@ def test_another_thread_count_in_native_is_the_first_cause(cli: Cli) -> None:
     assert (found["verdict"], done.returncode) == ("DIVERGED", 1)
     assert [change["name"] for change in found["difference"]["changes"]] == ["environment.torch.threads"]
     assert found["difference"]["first"]["step"] == 0
+
+
+def test_a_profile_that_cannot_be_taken_on_is_inconclusive(cli: Cli) -> None:
+    run = answer(cli("train", "--profile", "native", "--epochs", "1", "--json"))["run_id"]
+    done = cli("replay", run, "--json", **arithmetic.PORTABLE_VARIABLES)
+    (found,) = answer(done)["replays"]
+    assert (found["verdict"], done.returncode) == ("INCONCLUSIVE", 3)
+    assert found["reasons"][0].startswith(
+        "profile is native, but this process computes in the portable one. Unset"
+    )
 
 
 def test_a_portable_run_is_replayed_from_a_native_process(cli: Cli, uri: str) -> None:

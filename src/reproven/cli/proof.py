@@ -60,7 +60,7 @@ def replay(
     """
     beside, problems = kinds.read_checked({"env_manager": _MANAGER}, given({"env_manager": env_manager}))
     problems += not_blank(experiment=experiment, data=data, tracking_uri=tracking_uri)
-    asked = (*runs, *more)
+    asked = [*runs, *(run for run in more if run)]  # MLproject gives an empty one where it has none
     if not asked and experiment is None:
         problems.append("run is not given. Give a run id, the folder of a bundle, or --experiment NAME.")
     if problems:
