@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from conftest import Cli
 from forging import copy, edit, flip, forge_recipe, reseal, sql
-from reproven import Audit, Recipe, Trained, audit, export, import_, manifest, predict, seal, train
+from reproven import Audit, Recipe, Trained, audit, export, import_, manifest, predict, revive, seal, train
 from reproven.errors import RecordError
 from reproven.manifest import Manifest
 from reproven.pickles import read_torch, write_torch
@@ -96,7 +97,30 @@ def test_a_swapped_model_is_found_though_the_manifest_was_made_to_fit(own: Path,
         (own / name).write_bytes(content)
         reseal(own)
         findings = audit(str(own)).findings
-        assert f"{name} holds another tensor hidden1.weight than the final weights of the record." in findings
+        tensor = "network.hidden1.weight" if name == "model.pth" else "hidden1.weight"
+        assert f"{name} holds another tensor {tensor} than the record." in findings
+
+
+def test_a_manifest_that_lies_about_tensors_is_found(own: Path, bundle: Path, uri: str) -> None:
+    other = train(Recipe(epochs=1, seed=99), tracking_uri=uri, experiment="others")
+    (own / "model.pth").write_bytes((Path(other.artifact_uri) / "model.pth").read_bytes())
+    honest, lying = Manifest.read((bundle / "manifest.json").read_text()), manifest.take(own)
+    entry = dataclasses.replace(lying.files["model.pth"], tensors=honest.files["model.pth"].tensors)
+    manifest.write(own, Manifest({**lying.files, "model.pth": entry}))
+    finding = only(audit(str(own)))
+    assert finding.startswith("model.pth is not what the manifest says of it. Of its tensors, ")
+    assert "network.hidden1.weight" in finding
+
+
+def test_another_standardisation_is_found_though_the_manifest_was_made_to_fit(own: Path) -> None:
+    edit(own / "standardisation.json", lambda value: value["mean"].__setitem__(3, 0.5))
+    reseal(own)
+    assert only(audit(str(own))) == "standardisation.json holds another mean than the record."
+    regressor = revive(own / "model.pth")
+    regressor.scale[0] *= 2
+    write_torch(own / "model.pth", regressor)
+    reseal(own)
+    assert "model.pth holds another tensor scale than the record." in audit(str(own)).findings
 
 
 def test_an_added_file_is_a_note(own: Path) -> None:
@@ -284,7 +308,8 @@ def test_a_registered_version_with_other_weights_is_named(
         client.create_model_version("swapped", source=other.model_uri, run_id=run, model_id=model_id)
     findings = audit(run, tracking_uri=uri).findings
     assert any(
-        f.startswith("The registered model swapped, version 1") and "holds another tensor hidden1.weight" in f
+        f.startswith("The registered model swapped, version 1")
+        and "holds another tensor network.hidden1.weight" in f
         for f in findings
     )
 

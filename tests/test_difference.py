@@ -43,6 +43,7 @@ def record(*, weights: float = 0.5, steps: int = 6, **inputs: Any) -> Record:
                 "split_sha256": digest("split"),
                 "code": CODE,
                 "environment": ENVIRONMENT,
+                "standardisation": {"mean": digest("mean"), "scale": digest("scale")},
                 "initial_weights": {name: digest(name, "initial") for name in NAMES},
                 **inputs,
             }
@@ -150,6 +151,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
     ("environment.packages.numpy", {"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}),
     ("environment.python", {"environment": {**ENVIRONMENT, "python": "3.11.1"}}),
+    ("standardisation's scale", {"standardisation": {"mean": digest("mean"), "scale": digest("other")}}),
     ("initial weights of hidden.bias", {"initial_weights": {"hidden.weight": digest(NAMES[0], "initial")}}),
 ]
 
@@ -169,7 +171,9 @@ def test_causes_stand_in_one_order() -> None:
     every = dict(inputs for _, one in CHANGED for inputs in one.items())
     names = [change.name for change in difference.changes(record().inputs, record(**every).inputs)]
     kinds = [name.split(".")[0].split(" ")[0] for name in names]
-    assert list(dict.fromkeys(kinds)) == ["recipe", "split", "code", "environment", "initial"]
+    assert list(dict.fromkeys(kinds)) == [
+        *("recipe", "split", "code", "environment", "standardisation's", "initial")
+    ]
 
 
 def test_another_commit_with_the_same_source_is_no_cause() -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproven.errors import RecordError, RevivalError
+from reproven.errors import RevivalError
 from reproven.record import json_text
 
 if TYPE_CHECKING:
@@ -77,18 +77,3 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except ValueError as error:
         raise RevivalError(f"{path} cannot be read as JSON: {first_line(error)}.") from error
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object from its text.
-
-    Raises:
-        RecordError: It is not one.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise RecordError(f"It cannot be read as JSON: {first_line(error)}.") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"It is a {type(value).__name__}, but must be an object.")
-    return value

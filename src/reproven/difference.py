@@ -84,7 +84,8 @@ class Difference:
     """What two records differ in.
 
     Attributes:
-        changes: Inputs that differ, in the order recipe, data, split, code, environment, weights.
+        changes: Inputs that differ, in the order recipe, data, split, code, environment, standardisation,
+            initial weights.
         first: The first result that differs; None where none does.
         loss: The first loss that differs, with its values; None where none does.
         weight: The first final weight that differs, with its values; None where none does or they are
@@ -128,6 +129,8 @@ def changes(recorded: Inputs, found: Inputs) -> tuple[Change, ...]:
     for name in sorted(left.keys() | right.keys()):
         if not name.startswith(_NOT_COMPARED) and name not in skipped:
             pairs.append((f"environment.{name}", left.get(name), right.get(name)))
+    for name, a, b in _pairs(recorded.standardisation, found.standardisation):
+        pairs.append((f"standardisation's {name}", a, b))
     for name in dict.fromkeys([*recorded.initial_weights, *found.initial_weights]):
         pair = recorded.initial_weights.get(name), found.initial_weights.get(name)
         pairs.append((f"initial weights of {name}", *pair))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,12 @@ def _kind(tensor: Tensor) -> bytes:
 def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """The digest of each tensor, by its name; of `network.state_dict()`, say."""
     return {name: tensor_sha256(tensor) for name, tensor in tensors.items()}
+
+
+def standardisation_digests(mean: Sequence[float], scale: Sequence[float]) -> dict[str, str]:
+    """The digests of means and standard deviations, (features,) float64 each, as a regressor holds them."""
+    both = {"mean": mean, "scale": scale}
+    return tensor_digests({name: torch.tensor(values, dtype=torch.float64) for name, values in both.items()})
 
 
 def digester(network: nn.Module) -> Callable[[], list[str]]:

@@ -20,7 +20,7 @@ from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.manifest import MANIFEST, Manifest
 from reproven.page import METRICS, PAGE, Page, Row, read_metrics
 from reproven.recipe import OPTIONS, Recipe
-from reproven.record import Record
+from reproven.record import Record, json_object
 from reproven.run import PREFIX, RECIPE_TAG, SEAL
 from reproven.store import Store
 
@@ -216,21 +216,38 @@ def _in_metrics(found: Evidence) -> Iterator[str]:
 
 
 def _in_tensors(found: Evidence) -> Iterator[str]:
-    """Both forms of the model against the final weights."""
-    final = found.record.outcome.final_weights
-    for path, prefix in ((artifacts.MODEL, "network."), (artifacts.STATE_DICT, "")):
+    """Both forms of the model, and the standardisation, against the record."""
+    for path, held in ((artifacts.MODEL, model_tensors), (artifacts.STATE_DICT, _final_weights)):
         entry = found.manifest.files.get(path)
         if entry is not None:
-            yield from other_tensors(entry.tensors, final, path=path, prefix=prefix)
+            yield from other_tensors(entry.tensors, held(found.record), path=path)
+    from reproven.digests import standardisation_digests  # imports torch
+
+    try:
+        said = json_object(artifacts.STANDARDISATION, found.text(artifacts.STANDARDISATION))
+        has = standardisation_digests(said["mean"], said["scale"])
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise RecordError(f"{artifacts.STANDARDISATION} cannot be read: {error!r}.") from error
+    for name, digest in found.record.inputs.standardisation.items():
+        if has[name] != digest:
+            yield f"{artifacts.STANDARDISATION} holds another {name} than the record."
 
 
-def other_tensors(
-    tensors: Mapping[str, str], final: Mapping[str, str], *, path: str, prefix: str
-) -> Iterator[str]:
-    """The final weights that a file of a model holds not, or otherwise."""
-    for name, digest in final.items():
-        if tensors.get(f"{prefix}{name}") != digest:
-            yield f"{path} holds another tensor {name} than the final weights of the record."
+def model_tensors(record: Record) -> dict[str, str]:
+    """The digests of the tensors that a whole model must hold, by their names in it."""
+    weights = {f"network.{name}": digest for name, digest in record.outcome.final_weights.items()}
+    return {**weights, **record.inputs.standardisation}
+
+
+def _final_weights(record: Record) -> Mapping[str, str]:
+    return record.outcome.final_weights
+
+
+def other_tensors(tensors: Mapping[str, str], wanted: Mapping[str, str], *, path: str) -> Iterator[str]:
+    """The tensors of the record that a file of a model does not hold, or holds otherwise."""
+    for name, digest in wanted.items():
+        if tensors.get(name) != digest:
+            yield f"{path} holds another tensor {name} than the record."
 
 
 def _in_patch(found: Evidence) -> Iterator[str]:

@@ -20,6 +20,7 @@ from reproven.record import FORMAT, json_text
 MANIFEST = "manifest.json"
 _TORCH = (".pth", ".pt")
 _CHUNK = 1 << 20
+_SAME = " Its tensors are the same."
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +147,23 @@ def check(manifest: Manifest, folder: Path) -> Iterator[str]:
             sizes = f" ({size} bytes instead of {entry.size})" if size != entry.size else ""
             digests = f"its sha256 is {found}, the manifest's {entry.sha256}"
             yield f"{path} has changed{sizes}: {digests}.{_which(file, entry)}"
+        elif file.suffix in _TORCH and (which := _which(file, entry)) != _SAME:
+            yield f"{path} is not what the manifest says of it.{which}"
 
 
 def _which(file: Path, entry: Entry) -> str:
-    """Which tensors of a changed file differ."""
-    if not entry.tensors:
+    """Which tensors of a file are others than the manifest's."""
+    if file.suffix not in _TORCH:
         return ""
     try:
         found = _tensors(file)
-    except RevivalError:
-        return " It can no longer be read."
+    except RevivalError as error:
+        return f" {str(error).replace(str(file), 'It')}"
     names = [
         name for name in dict.fromkeys([*entry.tensors, *found]) if found.get(name) != entry.tensors.get(name)
     ]
     if not names:
-        return " Its tensors are the same."
+        return _SAME
     return f" Of its tensors, {', '.join(names)} differ."
 
 

@@ -79,6 +79,7 @@ class Inputs:
         split_sha256: Digest of the rows for training and testing.
         code: The code that it was made by.
         environment: As `environment.describe` tells it.
+        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`.
         initial_weights: Digest of each tensor, by name.
     """
 
@@ -86,6 +87,7 @@ class Inputs:
     split_sha256: str
     code: Code
     environment: Mapping[str, Any]
+    standardisation: Mapping[str, str]
     initial_weights: Mapping[str, str]
 
     def texts(self) -> dict[str, str]:
@@ -96,6 +98,7 @@ class Inputs:
             "data_sha256": self.recipe.data_sha256,
             "split_sha256": self.split_sha256,
             "code": asdict(self.code),
+            "standardisation": dict(self.standardisation),
             "initial_weights": dict(self.initial_weights),
         }
         return {
@@ -169,7 +172,7 @@ class Record:
         recipe = _read_recipe(text_of(RECIPE))
         inputs = _read_object(INPUTS, text_of(INPUTS))
         outcome = _read_object(OUTCOME, text_of(OUTCOME))
-        environment = _read_object(ENVIRONMENT, text_of(ENVIRONMENT))
+        environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
         steps = _read_losses(text_of(LOSSES))
         names, step_weights = _read_weights(text_of(WEIGHTS))
         try:
@@ -179,6 +182,7 @@ class Record:
                     split_sha256=inputs["split_sha256"],
                     code=Code(**inputs["code"]),
                     environment=environment,
+                    standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
                     initial_weights=_texts(inputs["initial_weights"], names),
                 ),
                 outcome=Outcome(
@@ -250,14 +254,24 @@ def _read_recipe(text: str) -> Recipe:
         raise RecordError(f"{RECIPE}: {error}") from error
 
 
-def _read_object(name: str, text: str) -> dict[str, Any]:
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """A JSON object from the text of a file.
+
+    Raises:
+        RecordError: It is not one; the error names the file.
+    """
     try:
         value = json.loads(text)
     except ValueError as error:
         raise RecordError(f"{name} cannot be read as JSON: {error}.") from error
     if not isinstance(value, dict):
         raise RecordError(f"{name} holds a {type(value).__name__}, but must hold an object.")
-    if name != ENVIRONMENT and value.get("format") != FORMAT:
+    return value
+
+
+def _read_object(name: str, text: str) -> dict[str, Any]:
+    value = json_object(name, text)
+    if value.get("format") != FORMAT:
         raise RecordError(f"{name} is not of format {FORMAT}, which this version reads.")
     return value
 

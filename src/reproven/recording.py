@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from reproven.digests import digester, tensor_digests, tensor_sha256
+from reproven.digests import digester, standardisation_digests, tensor_digests, tensor_sha256
 from reproven.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
 from reproven.training import unstable
 from reproven.trial import Trial
@@ -26,6 +26,7 @@ def inputs_of(made: Trial, code: Code, environment: Mapping[str, Any]) -> Inputs
         split_sha256=made.dataset.split_sha256,
         code=code,
         environment=environment,
+        standardisation=standardisation_digests(made.dataset.mean.tolist(), made.dataset.scale.tolist()),
         initial_weights=tensor_digests(made.state.network.state_dict()),
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reproven import artifacts, data, manifest
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, StoreError
-from reproven.evidence import Evidence, contradictions, gather, other_tensors
+from reproven.evidence import Evidence, contradictions, gather, model_tensors, other_tensors
 from reproven.manifest import MANIFEST, Manifest
 from reproven.page import METRICS, PAGE, Row
 from reproven.record import Record
@@ -234,8 +234,7 @@ def _in_model(store: Store, source: str, record: Record | None) -> list[str]:
             problems.append(f"{MANIFEST} has the digest {has}, but its tag says {said}.")
         path = f"data/{artifacts.MODEL}"
         if record is not None and path in listed.files:
-            final = record.outcome.final_weights
-            problems += other_tensors(listed.files[path].tensors, final, path=path, prefix="network.")
+            problems += other_tensors(listed.files[path].tensors, model_tensors(record), path=path)
         return problems
 
 

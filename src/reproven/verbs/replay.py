@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from reproven import arithmetic, artifacts, elsewhere, verdict
 from reproven.errors import DataError, InvalidInput, RebuildError, RecordError
 from reproven.evidence import Evidence, gather
-from reproven.record import ENVIRONMENT, Record
+from reproven.record import ENVIRONMENT, Record, json_object
 from reproven.run import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT, Run
 from reproven.store import Store
 from reproven.verbs.audit import look, place_of_table
@@ -155,10 +155,9 @@ def _replay(
 
 def _environment(found: Evidence) -> dict[str, Any]:
     try:
-        value = artifacts.json_object(found.text(ENVIRONMENT))
+        return json_object(ENVIRONMENT, found.text(ENVIRONMENT))
     except RecordError:  # the audit will say so
         return {"profile": arithmetic.PORTABLE}
-    return value
 
 
 def _here(found: Evidence, store: Store, table: str | None, *, watch: Watch, adopt: bool) -> Verdict:
