@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,3 +246,40 @@ def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     assert b"FINISHED" in output
     assert "training" in shown
     assert "loss" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
+    number: signal.Signals, uri: str, client: MlflowClient
+) -> None:
+    experiment = f"stopped by {number.name}"
+    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "100000", "--experiment", experiment]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "MLFLOW_TRACKING_URI": uri}
+    )
+
+    def runs() -> list[Any]:
+        found = client.get_experiment_by_name(experiment)
+        return list(client.search_runs([found.experiment_id])) if found else []
+
+    while not any(run.data.metrics for run in runs()):
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    (run,) = runs()
+    assert run.info.status == "KILLED"
+    assert process.returncode == 128 + number
+    assert said == "Stopped. A run that was open is KILLED; what it had recorded is kept.\n"
+    steps = len((Path(run.info.artifact_uri) / "losses.csv").read_text().splitlines()) - 1
+    assert steps >= len(client.get_metric_history(run.info.run_id, "train_loss")) > 0
+
+
+def test_several_processes_may_make_one_new_store(tmp_path: Path) -> None:
+    """MLflow's migration dies in all but one of those that start it at once."""
+    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "1"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/new.db"}
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) for _ in range(4)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0, 0]
+    assert len(MlflowClient(environment["MLFLOW_TRACKING_URI"]).search_runs(["0"])) == 4
+    assert not (tmp_path / "new.db.lock").exists()

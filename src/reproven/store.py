@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import json
 import os
@@ -59,7 +60,7 @@ class Store:
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = uri or mlflow.get_tracking_uri()
-        with asking("open anything", self.uri):
+        with asking("open anything", self.uri), _one_maker(self.uri):
             self.client = MlflowClient(tracking_uri=self.uri)
 
     @contextmanager
@@ -311,6 +312,25 @@ class Summary:
     status: str
     metrics: dict[str, float]
     artifact_uri: str
+
+
+@contextmanager
+def _one_maker(uri: str) -> Iterator[None]:
+    """Where a SQLite store is not there yet, one process makes it while the others wait.
+
+    MLflow's migration fails in all processes but one where several of them start it at once.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    lock = path.with_name(f"{path.name}.lock")
+    if not uri.startswith("sqlite:///") or (path.exists() and not lock.exists()) or not path.parent.is_dir():
+        yield
+        return
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # a process that dies lets go of it
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _summary(run: Any) -> Summary:

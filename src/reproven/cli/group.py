@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -23,8 +24,13 @@ class _Commands(click.Group):
     """A group whose every command turns trouble into one message and the exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _stop)
         try:
             return super().invoke(context)
+        except KeyboardInterrupt as stop:
+            number = stop.args[0] if stop.args else signal.SIGINT
+            click.echo("Stopped. A run that was open is KILLED; what it had recorded is kept.", err=True)
+            sys.exit(128 + number)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
@@ -33,6 +39,12 @@ class _Commands(click.Group):
             for problem in _problems(error):
                 click.echo(f"Error: {problem}", err=True)
             sys.exit(TROUBLE)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """Ends a command as Ctrl-C does, so that an open run is ended too."""
+    signal.signal(number, signal.SIG_IGN)  # one is enough
+    raise KeyboardInterrupt(number)
 
 
 def _problems(error: Exception) -> Sequence[str]:
