@@ -81,6 +81,8 @@ def test_a_run_that_failed_is_replayed_to_its_failure(uri: str) -> None:
     assert failed.failure is not None
     found = replay(failed.run_id, tracking_uri=uri)
     assert found.verdict == "IDENTICAL", report(found)
+    assert found.replay is not None
+    assert audit(found.replay, tracking_uri=uri).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -287,6 +289,29 @@ def test_a_profile_that_cannot_be_taken_on_is_inconclusive(cli: Cli) -> None:
     assert found["reasons"][0].startswith(
         "profile is native, but this process computes in the portable one. Unset"
     )
+
+
+def test_runs_of_both_profiles_are_replayed_by_one_command(cli: Cli) -> None:
+    for profile in ("portable", "native", "portable"):
+        done = cli("train", "--profile", profile, "--epochs", "1", "--experiment", "mixed")
+        assert done.returncode == 0, done.stderr
+    done = cli("replay", "--experiment", "mixed", "--json")
+    assert [v["verdict"] for v in answer(done)["replays"]] == ["IDENTICAL"] * 3
+    assert done.returncode == 0
+
+
+def test_a_process_of_its_own_has_the_user_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os; os.environ['OMP_NUM_THREADS'] = '3'\n"
+        "from reproven import arithmetic as a\n"
+        "a.enter('portable'); assert os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "found = a.users_environment()\n"
+        "assert found['OMP_NUM_THREADS'] == '3' and 'MKL_CBWR' not in found\n"
+        "a.take_on({'profile': 'native', 'torch': {'threads': 2}, 'variables': {'MKL_CBWR': 'AVX2'}})\n"
+        "print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_CBWR'], os.environ.get('ATEN_CPU_CAPABILITY'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=USER, capture_output=True, text=True, check=True)
+    assert done.stdout == "3 AVX2 None\n"
 
 
 def test_a_portable_run_is_replayed_from_a_native_process(cli: Cli, uri: str) -> None:

@@ -45,6 +45,7 @@ VARIABLES = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
 )
+_BEFORE: dict[str, str | None] = {}  # what the user had in the variables that were set here
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PLAIN = re.compile(r"[A-Za-z0-9_,]+")
 _MKL_CBWR_BRANCH, _MKL_CBWR_COMPATIBLE = 1, 3  # of mkl_types.h
@@ -56,7 +57,18 @@ def enter(profile: str) -> None:
     Where torch is imported already it is too late: `require` then says so.
     """
     if profile == PORTABLE and "torch" not in sys.modules:
-        os.environ.update(PORTABLE_VARIABLES)
+        _set(PORTABLE_VARIABLES)
+
+
+def _set(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        _BEFORE.setdefault(name, os.environ.get(name))
+        os.environ[name] = value
+
+
+def users_environment() -> dict[str, str]:
+    """The environment as it was before a profile was taken up: what another process starts from."""
+    return {name: value for name, value in (os.environ | _BEFORE).items() if value is not None}
 
 
 def take_on(recorded: Mapping[str, Any]) -> None:
@@ -70,6 +82,9 @@ def take_on(recorded: Mapping[str, Any]) -> None:
     profile = recorded.get("profile")
     enter(PORTABLE if profile == PORTABLE else NATIVE)
     if profile == NATIVE and "torch" not in sys.modules:
+        for name in _BEFORE:  # another run's profile, which torch has not seen
+            os.environ.pop(name, None)
+        os.environ.update(users_environment())
         variables, built = recorded.get("variables"), recorded.get("torch")
         threads = built.get("threads") if isinstance(built, dict) else None
         wanted = dict.fromkeys(_THREADS, threads)
@@ -78,7 +93,7 @@ def take_on(recorded: Mapping[str, Any]) -> None:
         for name in VARIABLES:
             is_left = has_threads and name in _THREADS
             if not is_left and _PLAIN.fullmatch(str(wanted.get(name, ""))):
-                os.environ.setdefault(name, str(wanted[name]))
+                _set({name: os.environ.get(name, str(wanted[name]))})
 
 
 def suits(recorded: Mapping[str, Any]) -> bool:

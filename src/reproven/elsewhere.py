@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reproven.arithmetic import users_environment
 from reproven.environment import PACKAGES
 from reproven.errors import RebuildError
 
@@ -29,20 +29,27 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOT_REBUILT = {"reproven", "pip", "setuptools", "wheel", "uv"}
 
 
-def call(arguments: Sequence[str], *, python: Path | None = None, source: Path = _SOURCE) -> dict[str, Any]:
+def call(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    python: Path | None = None,
+    source: Path = _SOURCE,
+) -> dict[str, Any]:
     """What `reproven … --json` prints in a process of its own.
 
     Args:
-        arguments: The command and its options.
+        arguments: The command and its options; anybody on this machine can see them.
+        variables: Added to the environment, which nobody else sees; one that is empty is taken out.
         python: The interpreter; this one where not given.
         source: The folder that holds the package.
 
     Raises:
         RebuildError: It printed no JSON object; the error says why.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**users_environment(), **variables, "PYTHONPATH": "", "REPROVEN_SOURCE": str(source)}
+    environment = {name: value for name, value in environment.items() if value}
     command = [str(python or sys.executable), "-P", "-c", _MAIN, *arguments, "--json"]
-    environment["REPROVEN_SOURCE"] = str(source)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     try:
         value = json.loads(done.stdout)

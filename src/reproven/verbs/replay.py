@@ -145,9 +145,9 @@ def _replay(
             return _without_training(found, store(), TAMPERED, checked.findings, adopt=adopt)
         try:
             if env_manager == "uv":
-                return _rebuilt(found, store(), table)
+                return _rebuilt(found, store(), table, adopt=adopt)
             if not is_fresh and not arithmetic.suits(recorded):
-                return _in_a_process_of_its_own(found, store(), table)
+                return _called(found, store(), table, adopt=adopt)  # torch cannot change any more
         except RebuildError as error:
             return _without_training(found, store(), INCONCLUSIVE, (str(error),), adopt=adopt)
         return _here(found, store(), table, watch=watch, adopt=adopt)
@@ -186,6 +186,7 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
         tracking.describe(run, made, inputs, code, folder)
         recording = Recording(made)
         tracking.follow(run, recording, folder, histogram_every=made.recipe.epochs, watch=watch)
+        run.failed = recording.failure is not None  # as the original did, if it is true
         again = recording.record(inputs)
         apart = difference.between(found.record, again)
         name, reasons = verdict.judge(apart, made.recipe.profile)
@@ -282,29 +283,22 @@ def _tell(run: Run, told: Verdict, found: Evidence, store: Store, folder: Path) 
         store.tag(found.source, {f"{REPLAYED}{run.id}": told.verdict, VERDICT: told.verdict})
 
 
-def _in_a_process_of_its_own(found: Evidence, store: Store, table: str | None) -> Verdict:
-    """Trains in a new process, since this one computes otherwise and torch cannot change that."""
-    return _called(_command(found, store, table))
-
-
-def _rebuilt(found: Evidence, store: Store, table: str | None) -> Verdict:
+def _rebuilt(found: Evidence, store: Store, table: str | None, *, adopt: bool) -> Verdict:
     """Trains with the recorded commit and the recorded packages."""
     inputs = found.record.inputs
     if inputs.code.commit is None:
         raise RebuildError("The record names no commit, so its code cannot be checked out.")
     with elsewhere.worktree(inputs.code.commit) as source, tempfile.TemporaryDirectory() as folder:
         python = elsewhere.rebuild(inputs.environment, Path(folder))
-        return _called(_command(found, store, table), python=python, source=source)
+        return _called(found, store, table, adopt=adopt, python=python, source=source)
 
 
-def _command(found: Evidence, store: Store, table: str | None) -> list[str]:
+def _called(found: Evidence, store: Store, table: str | None, *, adopt: bool, **where: Any) -> Verdict:
+    """Replays in a process of its own."""
     source = found.source if found.tags is not None else str(found.folder.resolve())
     data = ["--data", str(Path(table).resolve()) if Path(table).exists() else table] if table else []
-    return ["replay", source, "--tracking-uri", store.uri, *data]
-
-
-def _called(command: Sequence[str], **where: Any) -> Verdict:
-    value = elsewhere.call(command, **where)
+    variables = {"MLFLOW_TRACKING_URI": store.uri} | ({} if adopt else {"MLFLOW_RUN_ID": ""})
+    value = elsewhere.call(["replay", source, *data], variables, **where)
     try:
         first = value["replays"][0]
         return Verdict(**{**first, "reasons": tuple(first["reasons"]), "report": tuple(first["report"])})
