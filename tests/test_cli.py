@@ -255,7 +255,11 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     experiment = f"stopped by {number.name}"
     command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "100000", "--experiment", experiment]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "MLFLOW_TRACKING_URI": uri}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job may ignore it
     )
 
     def runs() -> list[Any]:

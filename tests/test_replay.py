@@ -269,8 +269,11 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_another_thread_count_in_native_is_the_first_cause(cli: Cli) -> None:
-    # wide enough, and whole batches, that MKL splits the work
-    arguments = ("--profile", "native", "--hidden", "100", "--batch-size", "404", "--epochs", "3")
+    rows = 70_000  # so many that torch splits the mean of their errors, on whatever CPU
+    numbers = np.random.default_rng(0).random((rows, 3))
+    np.savetxt("long.csv", numbers, delimiter=",", header="a,b,y", comments="")
+    table = ("--data", "long.csv", "--target", "y", "--test-size", "0", "--batch-size", str(rows))
+    arguments = (*table, "--profile", "native", "--hidden", "2", "--epochs", "3")
     run = answer(cli("train", *arguments, "--json", OMP_NUM_THREADS="2"))["run_id"]
     done = cli("replay", run, "--json")  # takes on the recorded threads
     assert answer(done)["replays"][0]["verdict"] == "IDENTICAL"
