@@ -32,6 +32,7 @@ def global_generator_stays() -> Iterator[None]:
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs each test in its own folder, with none of the user's MLflow settings."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPROVEN_STATE", str(tmp_path / "state"))
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
 

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
-from reproven import Trained, data
+from reproven import Trained, data, logbook
 from reproven.blueprint import OPTIONS as BLUEPRINT_OPTIONS
 from reproven.recipe import OPTIONS
 
@@ -274,9 +274,10 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     (run,) = runs()
     assert run.info.status == "KILLED"
     assert process.returncode == 128 + number
-    assert said == "Stopped. A run that was open is KILLED; what it had recorded is kept.\n"
-    steps = len((Path(run.info.artifact_uri) / "losses.csv").read_text().splitlines()) - 1
-    assert steps >= len(client.get_metric_history(run.info.run_id, "train_loss")) > 0
+    assert said == "Stopped. A run that was open is KILLED; `reproven resume RUN` goes on with it.\n"
+    (book,) = logbook.every()
+    assert book.steps_done == len(client.get_metric_history(run.info.run_id, "train_loss")) > 0
+    assert int(book.checkpoints[0].name[-12:]) == book.steps_done
 
 
 def test_several_processes_may_make_one_new_store(tmp_path: Path) -> None:

@@ -17,21 +17,23 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PA
 #: Each module imports only from the ones before it.
 ORDER = [
     ["errors.py"],
-    ["options.py", "registration.py", "arithmetic.py"],
+    ["options.py", "registration.py", "arithmetic.py", "address.py"],
     ["initialisation.py"],
     ["recipe.py"],
     ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],
-    ["page.py", "digests.py", "training.py", "evaluation.py", "difference.py", "figures.py"],
-    ["environment.py", "artifacts.py", "verdict.py"],
-    ["trial.py", "pickles.py", "elsewhere.py"],
-    ["recording.py", "manifest.py", "mlmodel.py", "serving.py"],
+    ["page.py", "digests.py", "training.py", "evaluation.py", "difference.py", "figures.py", "interval.py"],
+    ["environment.py", "artifacts.py", "verdict.py", "journal.py", "stopping.py"],
+    ["trial.py", "pickles.py", "elsewhere.py", "logbook.py"],
+    ["recording.py", "checkpoint.py", "manifest.py", "mlmodel.py", "serving.py"],
     ["run.py"],
-    ["store.py", "sender.py"],
-    ["tracking.py", "evidence.py", "explanation.py"],
+    ["store.py", "tracking.py"],
+    ["delivery.py", "evidence.py", "explanation.py"],
     ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py", "verbs/audit.py"],
     ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py"],
-    ["cli/group.py", "cli/options.py"],
-    ["cli/training.py", "cli/proof.py"],
+    ["verbs/resume.py", "verbs/sync.py", "verbs/doctor.py"],
+    ["cli/group.py"],
+    ["cli/options.py"],
+    ["cli/training.py", "cli/proof.py", "cli/survival.py"],
     ["cli/__init__.py"],
     ["__main__.py"],
 ]
@@ -65,7 +67,10 @@ def test_imports_go_one_way() -> None:
     [
         (r"^\s*(import|from) mlflow\b", {"store.py", "run.py", "mlmodel.py"}),
         (r"\btorch\.load\(|\bpickle\.loads?\(", {"pickles.py"}),
-        (r"\bprint\(|\bclick\.echo\(", {"cli/training.py", "cli/proof.py", "cli/group.py"}),
+        (
+            r"\bprint\(|\bclick\.echo\(",
+            {"cli/training.py", "cli/proof.py", "cli/survival.py", "cli/options.py", "cli/group.py"},
+        ),
         (r"^\s*(import|from) matplotlib\b", {"figures.py"}),
         (r"\bsubprocess\b", {"environment.py", "elsewhere.py"}),
         (r"\bpyplot\b|\bmlflow\.(start_run|log_\w+|autolog)\(", set()),
@@ -91,7 +96,9 @@ def test_no_path_of_a_machine_is_in_the_project() -> None:
             assert not pattern.search(path.read_text(errors="ignore")), path
 
 
-@pytest.mark.parametrize("name", ["store", "evidence", "verbs.replay", "verbs.audit"])
+@pytest.mark.parametrize(
+    "name", ["store", "evidence", "verbs.replay", "verbs.audit", "verbs.resume", "verbs.sync", "verbs.doctor"]
+)
 def test_a_record_can_be_looked_up_before_torch_is_there(name: str) -> None:
     code = f"import sys, reproven.{name}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from reproven.recipe import Recipe
     from reproven.verbs.audit import Audit, audit, seal
     from reproven.verbs.bundle import export, import_
+    from reproven.verbs.doctor import doctor
     from reproven.verbs.predict import predict
     from reproven.verbs.replay import replay, replays
+    from reproven.verbs.resume import resume
     from reproven.verbs.revive import revive
+    from reproven.verbs.sync import sync
     from reproven.verbs.train import Trained, train
     from reproven.verbs.weights import Initialised, weights
     from reproven.verdict import Verdict
@@ -29,14 +32,17 @@ _HOMES = {
     "Trained": "reproven.verbs.train",
     "Verdict": "reproven.verdict",
     "audit": "reproven.verbs.audit",
+    "doctor": "reproven.verbs.doctor",
     "enter": "reproven.arithmetic",
     "export": "reproven.verbs.bundle",
     "import_": "reproven.verbs.bundle",
     "predict": "reproven.verbs.predict",
     "replay": "reproven.verbs.replay",
     "replays": "reproven.verbs.replay",
+    "resume": "reproven.verbs.resume",
     "revive": "reproven.verbs.revive",
     "seal": "reproven.verbs.audit",
+    "sync": "reproven.verbs.sync",
     "train": "reproven.verbs.train",
     "weights": "reproven.verbs.weights",
 }
@@ -49,14 +55,17 @@ __all__ = [
     "Verdict",
     "__version__",
     "audit",
+    "doctor",
     "enter",
     "export",
     "import_",
     "predict",
     "replay",
     "replays",
+    "resume",
     "revive",
     "seal",
+    "sync",
     "train",
     "weights",
 ]

@@ -25,11 +25,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that a reader sees the old one or the whole new one: new name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)  # on a full disk it would be in the way
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -42,11 +46,11 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_standardisation(path: Path, dataset: Dataset) -> None:
-    """Writes what a state_dict lacks to predict: columns, means and standard deviations, exactly."""
+def standardisation(dataset: Dataset) -> str:
+    """The file with what a state_dict lacks to predict: columns, means and standard deviations, exactly."""
     table = dataset.table
     values = {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}
-    write_json(path, {"features": list(table.features), "target": table.target, **values})
+    return json_text({"features": list(table.features), "target": table.target, **values})
 
 
 def first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,9 +48,8 @@ def call(
     Raises:
         RebuildError: It printed no JSON object; the error says why.
     """
-    environment = {**users_environment(), **variables, "PYTHONPATH": "", "REPROVEN_SOURCE": str(source)}
-    environment = {name: value for name, value in environment.items() if value}
-    command = [str(python or sys.executable), "-P", "-c", _MAIN, *arguments, "--json"]
+    command = [str(python or sys.executable), *_PROGRAM, *arguments, "--json"]
+    environment = _environment(variables, source)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     try:
         value = json.loads(done.stdout)
@@ -61,9 +61,54 @@ def call(
     return value
 
 
-_MAIN = (
-    "import os, sys; sys.path.insert(0, os.environ['REPROVEN_SOURCE']); from reproven.cli import main; main()"
+@contextmanager
+def meanwhile(arguments: Sequence[str], uri: str, *, after: float) -> Iterator[None]:
+    """Runs `reproven …` beside the block, if that lasts, and kills it at the block's end.
+
+    Its standard input ends when this process does, in whatever way.
+
+    Args:
+        arguments: The command and its options; anybody on this machine can see them.
+        uri: The tracking store, which nobody else sees.
+        after: Seconds that the block has to last.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *_PROGRAM, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env=_environment({"MLFLOW_TRACKING_URI": uri}, _SOURCE),
+                start_new_session=True,  # Ctrl-C is for this process
+            )
+        )
+
+    timer = threading.Timer(after, start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+_PROGRAM = (
+    "-P",
+    "-c",
+    "import os, sys; sys.path.insert(0, os.environ['REPROVEN_SOURCE']); "
+    "from reproven.cli import main; main(prog_name='reproven')",
 )
+
+
+def _environment(variables: Mapping[str, str], source: Path) -> dict[str, str]:
+    found = {**users_environment(), **variables, "PYTHONPATH": "", "REPROVEN_SOURCE": str(source)}
+    return {name: value for name, value in found.items() if value}
 
 
 @contextmanager

@@ -34,6 +34,10 @@ class RecordError(ReprovenError):
     """A run's record is missing, unreadable, or contradicts itself."""
 
 
+class DiskError(ReprovenError):
+    """A run's files cannot be written on this machine."""
+
+
 class RebuildError(ReprovenError):
     """The code or the environment of a record cannot be had again."""
 

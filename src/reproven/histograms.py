@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
+
+if TYPE_CHECKING:
+    from torch import nn
 
 BINS = 30  # the notebook's
 
@@ -42,9 +44,11 @@ def weight_histograms(network: nn.Module, bins: int = BINS) -> dict[str, Histogr
     }
 
 
-def as_json(by_epoch: Mapping[int, Mapping[str, Histogram]]) -> dict[str, Any]:
-    """JSON values: epoch, then parameter, then counts and edges."""
-    return {
-        str(epoch): {name: {"counts": list(h.counts), "edges": list(h.edges)} for name, h in found.items()}
-        for epoch, found in by_epoch.items()
-    }
+def as_json(found: Mapping[str, Histogram]) -> dict[str, Any]:
+    """Histograms as JSON values: parameter, then counts and edges."""
+    return {name: {"counts": list(h.counts), "edges": list(h.edges)} for name, h in found.items()}
+
+
+def from_json(found: Mapping[str, Any]) -> dict[str, Histogram]:
+    """Reads what `as_json` made."""
+    return {name: Histogram(tuple(h["counts"]), tuple(h["edges"])) for name, h in found.items()}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from mlflow import pyfunc
@@ -20,24 +21,19 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from numpy import dtype
 
 from reproven.artifacts import MODEL
-from reproven.networks import Regressor
-from reproven.pickles import write_torch
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: What the served model imports; every version is the one that is installed.
 PACKAGES = ("torch", "mlflow", "numpy", "pandas")
 
 
-def write_mlmodel(folder: Path, regressor: Regressor, example: pd.DataFrame, *, entry: Any) -> None:
+def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *, entry: Any) -> None:
     """Writes a model with two flavors: python_function, served by this package's code that travels
     along, and pytorch, for `mlflow.pytorch.load_model`.
 
     Args:
         folder: An empty folder.
-        regressor: On the CPU.
-        example: A few raw rows of the features, float64.
+        model_file: The pickled regressor, whose tensors are on the CPU.
+        example: A few raw rows of the features, as `columns`, all of them, and `data`.
         entry: The LoggedModel that it becomes.
 
     Source: https://mlflow.org/docs/latest/ml/model/ (storage format)
@@ -48,7 +44,7 @@ def write_mlmodel(folder: Path, regressor: Regressor, example: pd.DataFrame, *, 
         model_id=entry.model_id,
         run_id=entry.source_run_id,
         signature=ModelSignature(
-            inputs=Schema([ColSpec("double", name) for name in regressor.features]),
+            inputs=Schema([ColSpec("double", name) for name in example["columns"]]),
             outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
         ),
         saved_input_example_info={
@@ -61,9 +57,10 @@ def write_mlmodel(folder: Path, regressor: Regressor, example: pd.DataFrame, *, 
     model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code="code")
     environment = {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}
     pyfunc.add_to_model(model, "reproven.serving", data="data", code="code", **environment)
-    write_torch(folder / "data" / MODEL, regressor)
+    (folder / "data").mkdir()
+    shutil.copyfile(model_file, folder / "data" / MODEL)
     (folder / "data" / "pickle_module_info.txt").write_text("pickle")
-    rows = {"columns": list(example.columns), "data": example.to_numpy().tolist()}
+    rows = dict(example)
     (folder / "input_example.json").write_text(json.dumps(rows))
     (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
     ignored = shutil.ignore_patterns("__pycache__", "datasets")

@@ -79,3 +79,17 @@ def _refusal(path: Path, error: Exception) -> str:
         f"{path} is refused: {found}. Only this package's networks and torch's tensors are read, and "
         "nothing in the file has run. Do not load it in another way unless you trust who made it."
     )
+
+
+def read_plain(content: bytes) -> Any:
+    """Reads tensors, numbers and texts in dicts and lists, with the weights-only unpickler.
+
+    Raises:
+        RevivalError: It is broken, or names anything else.
+    """
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file can fail in any way
+        raise RevivalError(
+            f"This is not what torch.save wrote of plain values: {first_line(error)}."
+        ) from error

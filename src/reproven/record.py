@@ -90,6 +90,35 @@ class Inputs:
     standardisation: Mapping[str, str]
     initial_weights: Mapping[str, str]
 
+    @classmethod
+    def read(cls, text_of: Callable[[str], str], names: Sequence[str] = ()) -> Inputs:
+        """Reads inputs from their texts.
+
+        Args:
+            text_of: A file's name to its text.
+            names: The tensors in their order; that of their names where not given.
+
+        Raises:
+            RecordError: A text is not what it must be, or contradicts another.
+        """
+        recipe = _read_recipe(text_of(RECIPE))
+        inputs = _read_object(INPUTS, text_of(INPUTS))
+        environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
+        try:
+            found = cls(
+                recipe=recipe,
+                split_sha256=inputs["split_sha256"],
+                code=Code(**inputs["code"]),
+                environment=environment,
+                standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
+                initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
+        if problems := _contradictions(found, inputs):
+            raise RecordError(" ".join(problems))
+        return found
+
     def texts(self) -> dict[str, str]:
         """The files that hold it, by name."""
         inputs = {
@@ -169,22 +198,12 @@ class Record:
         Raises:
             RecordError: A text is not what it must be, or contradicts another.
         """
-        recipe = _read_recipe(text_of(RECIPE))
-        inputs = _read_object(INPUTS, text_of(INPUTS))
         outcome = _read_object(OUTCOME, text_of(OUTCOME))
-        environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
         steps = _read_losses(text_of(LOSSES))
         names, step_weights = _read_weights(text_of(WEIGHTS))
         try:
             record = cls(
-                inputs=Inputs(
-                    recipe=recipe,
-                    split_sha256=inputs["split_sha256"],
-                    code=Code(**inputs["code"]),
-                    environment=environment,
-                    standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
-                    initial_weights=_texts(inputs["initial_weights"], names),
-                ),
+                inputs=Inputs.read(text_of, names),
                 outcome=Outcome(
                     steps=steps,
                     step_weights=step_weights,
@@ -196,8 +215,8 @@ class Record:
                 ),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RecordError(f"{INPUTS} or {OUTCOME} lacks a field or has a wrong one: {error}.") from error
-        if problems := [*_contradictions(record.inputs, inputs), *_contradictory_weights(record.outcome)]:
+            raise RecordError(f"{OUTCOME} lacks a field or has a wrong one: {error}.") from error
+        if problems := _contradictory_weights(record.outcome):
             raise RecordError(" ".join(problems))
         return record
 

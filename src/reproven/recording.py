@@ -7,13 +7,14 @@ out is then `Recording.outcome`. So both make the same type, and can be compared
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from reproven.digests import digester, standardisation_digests, tensor_digests, tensor_sha256
+from reproven.journal import EPOCH, STEP, Line, loss
 from reproven.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
 from reproven.training import unstable
 from reproven.trial import Trial
@@ -75,6 +76,33 @@ class Recording:
         step, lr = self._steps[-1], self.made.recipe.lr
         where = f"at step {step.step} (epoch {step.epoch}, batch {step.batch})"
         return f"{what} {where}. {unstable(self.losses)} Try --lr {lr / 10:g}."
+
+    def recall(self, lines: Iterable[Line]) -> None:
+        """Takes up what a journal tells of the steps before those that are still to be trained.
+
+        Args:
+            lines: The journal up to where the trial's state stands.
+        """
+        per_epoch = -(-len(self.made.dataset.train_rows) // self.made.recipe.batch_size)
+        for line in lines:
+            if line[0] == STEP:
+                epoch, batch = divmod(line[1], per_epoch)
+                step = Step(line[1], epoch, batch, loss(line), ends_epoch=batch + 1 == per_epoch)
+                self._steps.append(step)
+                self._step_weights.append(tuple(line[4].split(" ")))
+            elif line[0] == EPOCH:
+                self._epoch_weights.append(line[3])
+                self.errors = dict(line[4])
+
+    @property
+    def step_weights(self) -> tuple[str, ...]:
+        """The digests after the last step, as the record keeps them."""
+        return self._step_weights[-1]
+
+    @property
+    def epoch_weights(self) -> str:
+        """The digest of all weights after the last epoch."""
+        return self._epoch_weights[-1]
 
     @property
     def losses(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""An open run in MLflow: what is written goes to the store at once.
+"""A run in MLflow: what is written goes to the store at once, and may be written twice without harm.
 
 Only `MlflowClient` is used, here and in `store`: MLflow's fluent functions keep global state and draw from
 Python's global random numbers, and would record a crash as FINISHED. Neither module imports torch, so that
@@ -7,14 +7,15 @@ a run can be looked up before its arithmetic is chosen.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,35 +24,50 @@ from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from mlflow.tracking.multimedia import compress_image_size, convert_to_pil_image
 from mlflow.types import ColSpec, Schema
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_BRANCH,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_GIT_DIRTY,
+    MLFLOW_LOGGED_IMAGES,
+)
 
 from reproven import manifest
+from reproven.address import without_credentials
+from reproven.artifacts import write_bytes
 from reproven.errors import StoreError
+from reproven.mlmodel import write_mlmodel
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from reproven.data import Dataset
     from reproven.environment import CodeState
-    from reproven.networks import Regressor
     from reproven.page import Row
 
 PREFIX = "reproven."  # of every tag that is ours
 ORIGIN = f"{PREFIX}data.origin"
 RECIPE_TAG = f"{PREFIX}recipe.sha256"
 SEAL = f"{PREFIX}seal"  # digest of the manifest
+FAILURE = f"{PREFIX}failure"  # why a training failed
 REPLAY_OF = f"{PREFIX}replay.of"  # on a replay: the run that it replays
 REPLAYED = f"{PREFIX}replayed."  # on a run, with the replay's id: that replay's verdict
 VERDICT = f"{PREFIX}verdict"  # on a replay; on a run, the last one
-IMAGES = "images"  # where log_image puts them
+IMAGES = "images"  # where the UI looks for them, in a run that says that it has some
+HAS_IMAGES = {MLFLOW_LOGGED_IMAGES: "True"}
 DESCRIPTION = "mlflow.note.content"
 CONTEXT = "mlflow.data.context"
+LIVE = f"{PREFIX}live."  # of tags that are true of one machine, or for a while
+LOGBOOK = f"{LIVE}logbook"  # where the run is kept until the store has it
+HOST = f"{LIVE}host"
+HEARTBEAT = f"{LIVE}heartbeat"  # when its process last said that it lives, in seconds since 1970
 _LONGEST_PARAM = 6000  # MLflow cuts a longer value without a word
 _LARGEST_BATCH = 1000  # metrics in one log_batch
 
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # about 12 s instead of 4 minutes: what a
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # store does not take now is kept, and sent later
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
@@ -61,20 +77,15 @@ def asking(what: str, uri: str) -> Iterator[None]:
     """Turns MLflow's errors into ours, naming what was asked and of which store."""
     try:
         yield
-    except MlflowException as error:
-        reason = str(error).strip().splitlines()[0]
+    except (MlflowException, OSError) as error:  # what requests raises is an OSError too
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         shown = without_credentials(uri)
         raise StoreError(f"Cannot {what} in the store {shown}: {reason.replace(uri, shown)}") from error
 
 
-def without_credentials(uri: str) -> str:
-    """A store's address without user and password, for messages and records."""
-    return re.sub(r"//[^/@]*@", "//", uri)
-
-
 @dataclass
 class Run:
-    """An open run: what is written goes to the store at once, but for metrics (see `Sender`).
+    """A run in its store.
 
     Attributes:
         client: MLflow's client of its store.
@@ -82,7 +93,6 @@ class Run:
         info: MLflow's own description of it.
         known_params: Params that are there already; their spelling is kept.
         failed: Ends the run as FAILED where the block that uses it comes to its end.
-        uploaded: Paths of the artifacts that are there already.
         end_time: When it ended, in milliseconds since 1970; None takes the moment at which it does.
     """
 
@@ -92,7 +102,6 @@ class Run:
     known_params: Mapping[str, str]
     failed: bool = False
     end_time: int | None = None
-    uploaded: set[Path] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -122,33 +131,6 @@ class Run:
                 ]
                 self.client.log_batch(self.id, metrics=batch)
 
-    def log_code_state(self, code: CodeState | None) -> None:
-        """Tags the run with the commit that its code comes from, by MLflow's own tag names."""
-        if code is not None:
-            tags = {MLFLOW_GIT_COMMIT: code.commit, MLFLOW_GIT_DIRTY: str(code.dirty).lower()}
-            self.describe(params={}, tags=tags | ({MLFLOW_GIT_BRANCH: code.branch} if code.branch else {}))
-
-    def log_dataset(self, dataset: Dataset) -> None:
-        """Logs both parts of a split as dataset inputs, with the contexts training and testing."""
-        table = dataset.table
-        columns = [ColSpec("double", name) for name in (*table.features, table.target)]
-        kind = "http" if table.origin.startswith("http") else "local"
-        parts = {"training": dataset.train_rows, "testing": dataset.test_rows}
-        inputs = [
-            {
-                "name": table.name,
-                "digest": dataset.part_sha256(rows)[:36],  # as much as MLflow keeps
-                "context": context,
-                "source_type": kind,
-                "source": json.dumps({"url" if kind == "http" else "uri": table.origin}),
-                "schema": json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
-                "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)}),
-            }
-            for context, rows in parts.items()
-            if len(rows)
-        ]
-        self.log_datasets(inputs)
-
     def log_datasets(self, datasets: Sequence[Mapping[str, str]]) -> None:
         """Logs dataset inputs, each by its name, digest, context, source, schema and profile."""
         inputs = []
@@ -159,50 +141,68 @@ class Run:
         with asking(f"log the datasets of the run {self.id}", self.uri):
             self.client.log_inputs(self.id, inputs)
 
-    def log_image(self, pixels: np.ndarray, *, key: str, step: int) -> None:
-        """Logs an image, (height, width, 4) uint8, so that the UI shows it over time, by key and step."""
-        with asking(f"log an image of the run {self.id}", self.uri):
-            self.client.log_image(self.id, pixels, key=key, step=step, synchronous=True)
-
-    def upload(self, folder: Path) -> None:
-        """Uploads what is new in a folder to the run's artifacts; what is uploaded must not change."""
-        with asking(f"upload artifacts of the run {self.id}", self.uri):
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                inner = path.relative_to(folder)
-                if inner not in self.uploaded:
-                    parent = None if inner.parent == Path() else inner.parent.as_posix()
-                    self.client.log_artifact(self.id, str(path), parent)
-                    self.uploaded.add(inner)
-
-    def log_model(self, regressor: Regressor, example: pd.DataFrame, *, step: int) -> str:
-        """Logs the model that takes raw feature columns, as a LoggedModel of the run.
+    def upload(self, folder: Path, done: Collection[str] = ()) -> list[str]:
+        """Uploads the files of a folder to the run's artifacts.
 
         Args:
-            regressor: On the CPU.
-            example: A few raw rows of the features, float64.
-            step: The step that the weights come from.
+            folder: What is in it must not change any more.
+            done: Paths in it that are there already.
 
         Returns:
-            The model's `models:/` URI.
+            The paths that were uploaded.
         """
-        from reproven.mlmodel import write_mlmodel  # imports torch
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+        new = [name for name, path in files.items() if name not in done and not _is_unfinished(path)]
+        with asking(f"upload artifacts of the run {self.id}", self.uri):
+            for name in new:
+                self.client.log_artifact(self.id, str(files[name]), str(Path(name).parent).strip(".") or None)
+        return new
 
-        client = self.client
+    def new_model(self) -> str:
+        """Makes an entry for the run's model, yet empty, and returns its id."""
         with asking(f"log the model of the run {self.id}", self.uri):
-            entry = client.create_logged_model(
+            entry = self.client.create_logged_model(
                 self.info.experiment_id, name="model", source_run_id=self.id, model_type="regressor"
             )
-            with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
-                write_mlmodel(Path(folder), regressor, example, entry=entry)
-                seal = manifest.write(Path(folder), manifest.take(Path(folder)))
-                client.log_model_artifacts(entry.model_id, folder)
-            client.set_logged_model_tags(entry.model_id, {SEAL: seal})
-            client.finalize_logged_model(entry.model_id, "READY")
-            client.log_outputs(self.id, [LoggedModelOutput(entry.model_id, step)])
-        return f"models:/{entry.model_id}"
+        return str(entry.model_id)
 
-    def register(self, model_uri: str, name: str, alias: str | None) -> str:
-        """Registers a logged model as a new version, points an alias at it, and returns the version."""
+    def unfinished_model(self) -> str | None:
+        """The id of an entry that was made and, for all that is known, not filled; None if there is none."""
+        with asking(f"find the models of the run {self.id}", self.uri):
+            found = self.client.search_logged_models(
+                [self.info.experiment_id], f"source_run_id = '{self.id}'"
+            )
+        return str(found[0].model_id) if found else None
+
+    def fill_model(self, model_id: str, model: Path, example: Mapping[str, Any], *, step: int) -> None:
+        """Fills an entry with the model that takes raw feature columns, and makes it an output of the run.
+
+        Args:
+            model_id: What `new_model` returned.
+            model: The pickled regressor.
+            example: A few raw rows of the features, as `columns` and `data`.
+            step: The step that the weights come from.
+        """
+        client = self.client
+        with asking(f"log the model of the run {self.id}", self.uri):
+            entry = client.get_logged_model(model_id)
+            with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
+                write_mlmodel(Path(folder), model, example, entry=entry)
+                seal = manifest.write(Path(folder), manifest.take(Path(folder)))
+                client.log_model_artifacts(model_id, folder)
+            client.set_logged_model_tags(model_id, {SEAL: seal})
+            client.finalize_logged_model(model_id, "READY")
+            client.log_outputs(self.id, [LoggedModelOutput(model_id, step)])
+
+    def registered(self, model_uri: str, name: str) -> str | None:
+        """The version as which a logged model of this run is registered; None where it is not."""
+        with asking(f"find the model {name!r}", self.uri):
+            found = self.client.search_model_versions(f"run_id = '{self.id}'")
+        versions = [str(v.version) for v in found if v.name == name and v.source == model_uri]
+        return versions[0] if versions else None
+
+    def register(self, model_uri: str, name: str) -> str:
+        """Registers a logged model as a new version, and returns the version."""
         client = self.client
         with asking(f"register the model {name!r}", self.uri):
             try:
@@ -214,14 +214,77 @@ class Run:
                 made = client.create_model_version(
                     name, source=model_uri, run_id=self.id, model_id=model_uri.removeprefix("models:/")
                 )
-            if alias:
-                client.set_registered_model_alias(name, alias, made.version)
         return str(made.version)
+
+    def point(self, alias: str, name: str, version: str) -> None:
+        """Points an alias at a version of a registered model."""
+        with asking(f"point {alias!r} at the model {name!r}", self.uri):
+            self.client.set_registered_model_alias(name, alias, version)
+
+    def go_on(self) -> None:
+        """Says of a run that had ended that it is running again."""
+        if self.info.status != "RUNNING":
+            with asking(f"go on with the run {self.id}", self.uri):
+                self.client.update_run(self.id, status="RUNNING")
 
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
         with asking(f"end the run {self.id}", self.uri):
             self.client.set_terminated(self.id, status, end_time=self.end_time)
+
+
+def code_tags(code: CodeState | None) -> dict[str, str]:
+    """The commit that code comes from, by MLflow's own tag names."""
+    if code is None:
+        return {}
+    tags = {MLFLOW_GIT_COMMIT: code.commit, MLFLOW_GIT_DIRTY: str(code.dirty).lower()}
+    return tags | ({MLFLOW_GIT_BRANCH: code.branch} if code.branch else {})
+
+
+def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
+    """Both parts of a split as dataset inputs, with the contexts training and testing."""
+    table = dataset.table
+    columns = [ColSpec("double", name) for name in (*table.features, table.target)]
+    kind = "http" if table.origin.startswith("http") else "local"
+    parts = {"training": dataset.train_rows, "testing": dataset.test_rows}
+    return [
+        {
+            "name": table.name,
+            "digest": dataset.part_sha256(rows)[:36],  # as much as MLflow keeps
+            "context": context,
+            "source_type": kind,
+            "source": json.dumps({"url" if kind == "http" else "uri": table.origin}),
+            "schema": json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
+            "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)}),
+        }
+        for context, rows in parts.items()
+        if len(rows)
+    ]
+
+
+def write_image(folder: Path, pixels: np.ndarray, *, key: str, step: int, timestamp: int, owner: str) -> None:
+    """Writes an image as `log_image` would, for the UI to show over time, but under names that stay the same.
+
+    Args:
+        folder: Of the run's artifacts.
+        pixels: (height, width, 4) uint8.
+        key: What it shows.
+        step: When; likewise `timestamp`, in milliseconds since 1970.
+        owner: Makes the name unique.
+
+    Source: MlflowClient.log_image, MLflow 3.17.2.
+    """
+    name = f"{key}+step+{step}+timestamp+{timestamp}+{uuid.uuid5(uuid.NAMESPACE_OID, f'{owner}{key}{step}')}"
+    image = convert_to_pil_image(pixels)
+    for suffix, picture in ((".png", image), ("+compressed.webp", compress_image_size(image))):
+        content = io.BytesIO()
+        picture.save(content, format=suffix.rpartition(".")[2])
+        write_bytes(folder / IMAGES / f"{name}{suffix}", content.getvalue())
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a path is a folder, or a file that is being written."""
+    return not path.is_file() or (path.name.startswith(".") and path.name.endswith(".new"))
 
 
 def spell(value: Any) -> str:

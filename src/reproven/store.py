@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import getpass
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -29,11 +29,16 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 
+from reproven.address import absolute, folder_of, one_maker, without_credentials
 from reproven.errors import StoreError, name_among
 from reproven.page import Page, Row
 from reproven.run import (
     CONTEXT,
     DESCRIPTION,
+    HEARTBEAT,
+    HOST,
+    LIVE,
+    LOGBOOK,
     ORIGIN,
     PREFIX,
     RECIPE_TAG,
@@ -41,11 +46,19 @@ from reproven.run import (
     SEAL,
     Run,
     asking,
-    without_credentials,
 )
 
 _LARGEST_PAGE = 1000  # runs in one search
 _TRAVELLING = (MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY, MLFLOW_LOGGED_IMAGES, MLFLOW_USER)
+
+
+def address(uri: str | None) -> str:
+    """The store's address; a file's from its root, so that it is the same from every folder.
+
+    Args:
+        uri: None takes MLflow's own choice (MLFLOW_TRACKING_URI, or mlflow.db here).
+    """
+    return absolute(str(uri or mlflow.get_tracking_uri()))
 
 
 class Store:
@@ -53,14 +66,16 @@ class Store:
 
     Args:
         uri: Tracking URI; None takes MLflow's own choice (MLFLOW_TRACKING_URI, or mlflow.db here).
+        folder: The folder from which a local store's artifacts lie; None is this one.
 
     Raises:
         StoreError: There is no such store, or it cannot be opened.
     """
 
-    def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri or mlflow.get_tracking_uri()
-        with asking("open anything", self.uri), _one_maker(self.uri):
+    def __init__(self, uri: str | None = None, folder: str | None = None) -> None:
+        self.uri = address(uri)
+        inside = contextlib.chdir(folder if folder and Path(folder).is_dir() else ".")
+        with asking("open anything", self.uri), one_maker(self.uri), inside:
             self.client = MlflowClient(tracking_uri=self.uri)
 
     @contextmanager
@@ -87,10 +102,10 @@ class Store:
         """
         tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         if adopt and "MLFLOW_RUN_ID" in os.environ:
-            run = self._adopt(os.environ["MLFLOW_RUN_ID"])
+            run = self.adopt(os.environ["MLFLOW_RUN_ID"])
             run.describe(params={}, tags=tags)
         else:
-            run = self._create(experiment, name, tags, start_time)
+            run = self.create(experiment, name, tags, start_time)
         try:
             yield run
         except BaseException as error:
@@ -98,7 +113,24 @@ class Store:
             raise
         run.end("FAILED" if run.failed else "FINISHED")
 
-    def _create(self, experiment: str, name: str, tags: Mapping[str, str], start_time: int | None) -> Run:
+    def create(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        start_time: int | None,
+    ) -> Run:
+        """Makes a run.
+
+        Args:
+            experiment: The experiment's name; made where there is none of that name.
+            name: The run's name.
+            tags: Its tags.
+            start_time: When it started, in milliseconds since 1970; None is now.
+
+        Raises:
+            StoreError: The store refuses.
+        """
         with asking(f"create a run in the experiment {experiment!r}", self.uri):
             found = self.client.get_experiment_by_name(experiment)
             if found is not None and found.lifecycle_stage == "deleted":
@@ -107,6 +139,7 @@ class Store:
                 )
             experiment_id = found.experiment_id if found else self._create_experiment(experiment)
             about = {
+                HOST: socket.gethostname(),
                 MLFLOW_USER: getpass.getuser(),
                 MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name,
                 MLFLOW_SOURCE_TYPE: "LOCAL",
@@ -125,14 +158,54 @@ class Store:
                 raise
             return str(found.experiment_id)
 
-    def _adopt(self, run_id: str) -> Run:
-        with asking(f"adopt the run {run_id} that MLFLOW_RUN_ID names", self.uri):
-            found = self.client.get_run(run_id)
-        if found.info.status not in ("RUNNING", "SCHEDULED"):
+    def adopt(self, run_id: str) -> Run:
+        """The run that `mlflow run` made.
+
+        Raises:
+            StoreError: There is none of that id, or it has ended.
+        """
+        run = self.open(run_id)
+        if run.info.status not in ("RUNNING", "SCHEDULED"):
             raise StoreError(
-                f"MLFLOW_RUN_ID names the run {run_id}, which is {found.info.status}. Unset the variable."
+                f"MLFLOW_RUN_ID names the run {run_id}, which is {run.info.status}. Unset the variable."
             )
+        run.describe(params={}, tags={HOST: socket.gethostname()})
+        return run
+
+    def open(self, run_id: str) -> Run:
+        """A run that is there, to be written to.
+
+        Raises:
+            StoreError: There is none of that id.
+        """
+        with asking(f"find the run {run_id}", self.uri):
+            found = self.client.get_run(run_id)
         return Run(self.client, self.uri, found.info, found.data.params)
+
+    def made_for(self, logbook: str, experiment: str) -> str | None:
+        """The id of the run that was made for a logbook; None where there is none."""
+        with asking(f"find the run of the logbook {logbook}", self.uri):
+            there = self.client.get_experiment_by_name(experiment)
+        if there is None:
+            return None
+        found = self._search(experiment, f"tags.`{LOGBOOK}` = '{logbook}'", 1)
+        return str(found[0].info.run_id) if found else None
+
+    def running(self) -> list[Running]:
+        """The runs of this package, in all experiments, of which the store says that they are running."""
+        with asking("list the running runs", self.uri):
+            experiments = [item.experiment_id for item in self.client.search_experiments()]
+            query = f"attributes.status = 'RUNNING' AND tags.`{HOST}` LIKE '%'"
+            found = self.client.search_runs(experiments, query, max_results=_LARGEST_PAGE)
+        return [
+            Running(
+                run_id=run.info.run_id,
+                name=run.info.run_name,
+                host=run.data.tags[HOST],
+                last_sign=float(run.data.tags.get(HEARTBEAT, run.info.start_time / 1000)),
+            )
+            for run in found
+        ]
 
     def recent_runs(self, experiment: str, *, last: int) -> list[Summary]:
         """The newest runs of an experiment, newest first.
@@ -215,23 +288,22 @@ class Store:
                 for m in self.client.get_metric_history(run_id, name)
             ]
 
-    def files(self, run_id: str, into: Path, inner: str = "") -> Path:
+    def files(self, run_id: str, into: Path) -> Path:
         """The folder with all artifacts of a run: where they lie if that is here, else a copy.
 
         Args:
             run_id: The run's id.
             into: An empty folder for the copy.
-            inner: A folder in the artifacts; all of them where not given.
 
         Raises:
             StoreError: There is no such run, or its files cannot be fetched.
         """
         with asking(f"find the run {run_id}", self.uri):
             place = self.client.get_run(run_id).info.artifact_uri
-        if (local := _local(place)) is not None:
-            return local / inner
+        if (local := folder_of(place)) is not None:
+            return local
         with asking(f"fetch the files of the run {run_id}", self.uri):
-            return Path(self.client.download_artifacts(run_id, inner, str(into)))
+            return Path(self.client.download_artifacts(run_id, "", str(into)))
 
     def versions(self, run_id: str) -> list[tuple[str, str, str]]:
         """Name, version and source of each registered model that came from a run."""
@@ -257,7 +329,7 @@ class Store:
         """
         with asking(f"find the files of {source}", self.uri):
             entry = self.client.get_logged_model(source.removeprefix("models:/"))
-            if (local := _local(entry.artifact_location)) is not None:
+            if (local := folder_of(entry.artifact_location)) is not None:
                 return local
             with _use_tracking_uri(self.uri):
                 return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(into)))
@@ -314,23 +386,21 @@ class Summary:
     artifact_uri: str
 
 
-@contextmanager
-def _one_maker(uri: str) -> Iterator[None]:
-    """Where a SQLite store is not there yet, one process makes it while the others wait.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """A run of which the store says that it is running.
 
-    MLflow's migration fails in all processes but one where several of them start it at once.
+    Attributes:
+        run_id: Its id.
+        name: Its name.
+        host: The machine that it was started on.
+        last_sign: When its process last said that it lives, in seconds since 1970.
     """
-    path = Path(uri.removeprefix("sqlite:///"))
-    lock = path.with_name(f"{path.name}.lock")
-    if not uri.startswith("sqlite:///") or (path.exists() and not lock.exists()) or not path.parent.is_dir():
-        yield
-        return
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # a process that dies lets go of it
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+
+    run_id: str
+    name: str
+    host: str
+    last_sign: float
 
 
 def _summary(run: Any) -> Summary:
@@ -343,14 +413,6 @@ def _summary(run: Any) -> Summary:
     )
 
 
-def _local(uri: str) -> Path | None:
-    """The folder that an artifact URI names, where it lies on this machine."""
-    address = urlsplit(uri)
-    if address.scheme == "file":
-        return Path(unquote(address.path))
-    return Path(uri) if not address.scheme else None
-
-
 def _elsewhere(name: str, value: str) -> str:
     """A param as it is true on another machine: a table's path, as `mlflow run` was given it, by its name."""
     return Path(value).name if name == "data" else value
@@ -360,7 +422,7 @@ def _travels(name: str, value: str) -> bool:
     """Whether a tag says what the run is, and would be true on another machine."""
     if name == ORIGIN:
         return value.startswith("http")
-    return name.startswith(PREFIX) or name in _TRAVELLING
+    return (name.startswith(PREFIX) and not name.startswith(LIVE)) or name in _TRAVELLING
 
 
 def _dataset(item: Any) -> dict[str, str]:

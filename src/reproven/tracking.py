@@ -1,137 +1,189 @@
-"""Tracking: what every training leaves in the store, from before its first step to its manifest.
+"""Tracking: what a training leaves in its logbook, from before its first step to its last file.
 
-train and replay share it. It knows no verdict and logs no model.
+train, replay and resume share it. It talks to no store: `delivery` brings to one what is here.
 """
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
-from reproven import artifacts, environment, figures, manifest, page
+from reproven import (
+    artifacts,
+    checkpoint,
+    elsewhere,
+    environment,
+    figures,
+    journal,
+    logbook,
+    page,
+    pickles,
+    stopping,
+)
+from reproven.data import BUNDLED
 from reproven.environment import CodeState
-from reproven.errors import StoreError
-from reproven.histograms import Histogram, as_json, weight_histograms
+from reproven.histograms import as_json, from_json, weight_histograms
+from reproven.interval import Interval
+from reproven.journal import EPOCH, STEP, WEIGHTS, Journal
+from reproven.logbook import End, Logbook, Plan
 from reproven.record import Inputs, Step
 from reproven.recording import Recording
-from reproven.run import IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SEAL, Run
-from reproven.sender import Sender
-from reproven.store import Store
+from reproven.run import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, code_tags, dataset_inputs
 from reproven.trial import Trial
 
 #: Passes steps through, told how many there will be: a progress bar does its work in between.
 Watch = Callable[[Iterable[Step], int], Iterable[Step]]
+_SECONDS_ALONE = 1.0  # a training shorter than this sends everything at its end
+_EXAMPLE_ROWS = 3
 
 
-def describe(run: Run, made: Trial, inputs: Inputs, code: CodeState | None, folder: Path) -> None:
-    """Writes and uploads everything that is known before the first step.
+def opened(
+    made: Trial, inputs: Inputs, code: CodeState | None, **about: Any
+) -> AbstractContextManager[Logbook]:
+    """A logbook with everything that is known before the first step; it is held.
 
     Args:
-        run: Where to.
         made: The trial.
         inputs: Its inputs.
         code: The running code, with its patch.
-        folder: The run's files.
+        about: The other fields of the `Plan`.
+
+    Raises:
+        InvalidInput: There is no place where it could be written.
     """
     recipe, dataset = made.recipe, made.dataset
-    run.describe(
+    table = dataset.table
+    example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])[list(table.features)]
+    plan = Plan(
+        folder=str(Path.cwd()),
+        adopted=os.environ.get("MLFLOW_RUN_ID") if about.pop("adopt", True) else None,
+        start_time=_now(),
+        steps=made.total_steps,
+        table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
         params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},
         tags={
             f"{PREFIX}version": environment.package_version("reproven"),
             RECIPE_TAG: recipe.sha256,
-            f"{PREFIX}data.sha256": dataset.table.sha256,
+            f"{PREFIX}data.sha256": table.sha256,
             f"{PREFIX}split.sha256": dataset.split_sha256,
-            ORIGIN: dataset.table.origin,
+            ORIGIN: table.origin,
+            **code_tags(code),
+            **HAS_IMAGES,
         },
+        datasets=dataset_inputs(dataset),
+        example={"columns": list(example.columns), "data": example.to_numpy().tolist()},
+        **about,
     )
-    run.log_code_state(code)
-    run.log_dataset(dataset)
+    files = {name: text.encode() for name, text in inputs.texts().items()}
+    files[artifacts.STANDARDISATION] = artifacts.standardisation(dataset).encode()
+    target = figures.target_histogram(table.y, table.target_label)
+    files[f"{artifacts.FIGURES}/target.png"] = figures.png(target)
     if code is not None and code.dirty:
-        artifacts.write_bytes(folder / artifacts.PATCH, code.patch_bytes)
-    for name, text in inputs.texts().items():
-        artifacts.write_text(folder / name, text)
-    artifacts.write_standardisation(folder / artifacts.STANDARDISATION, dataset)
-    run.upload(folder)
+        files[artifacts.PATCH] = code.patch_bytes
+    return logbook.opened(plan, files)
 
 
-def follow(run: Run, recording: Recording, folder: Path, *, histogram_every: int, watch: Watch) -> None:
-    """Trains, sends metrics and images meanwhile, and writes and uploads what came out, however it ended.
+def follow(book: Logbook, recording: Recording, kept: Journal, *, uri: str | None, watch: Watch) -> None:
+    """Trains from wherever the state stands, each finding in the journal before the next step.
 
     Args:
-        run: Where to.
+        book: The run's logbook.
         recording: What is trained.
-        folder: The run's files.
-        histogram_every: Epochs between two histograms; the first and the last weights always have one.
+        kept: The journal, up to where the state stands.
+        uri: The store to which a process of its own brings the journal meanwhile; None for none.
         watch: Passes the steps through.
+
+    Raises:
+        KeyboardInterrupt: The process was told to stop; a checkpoint was written before.
+        DiskError: The logbook cannot be written.
+        RecordError: A resumed run does not find what it found before.
     """
-    made = recording.made
-    histograms: dict[int, dict[str, Histogram]] = {}
-    sender = Sender(run)
+    made, plan = recording.made, book.plan
+    state, due = made.state, Interval.of(plan.checkpoint_every)
+    done = len(recording.losses)
 
-    def look_at_weights(epoch: int) -> None:
-        histograms[epoch] = found = weight_histograms(made.state.network)
-        sender.call(partial(_send_image, run, found, epoch))
+    def look_at_weights(epochs: int) -> None:
+        kept.put(WEIGHTS, epochs, as_json(weight_histograms(state.network)))
 
-    try:
-        with sender:
+    def save(step: int) -> None:
+        kept.sync()
+        path = book.checkpoint(step)
+        checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
+        book.forget_old_checkpoints()
+
+    with book.writing(), stopping.noticed() as stop, _courier(book, uri):
+        if done == 0:
             look_at_weights(0)
-            for step in watch(recording.steps(), made.total_steps):
-                sender.put({"train_loss": step.loss}, step=step.step)
-                if step.ends_epoch and recording.failure is None:
-                    epoch = step.epoch + 1
-                    sender.put(recording.errors, step=epoch)
-                    if epoch % histogram_every == 0 or epoch == made.recipe.epochs:
-                        look_at_weights(epoch)
-    finally:
-        with contextlib.suppress(StoreError):  # what went wrong first is what is raised
-            _write_outcome(folder, recording, histograms, sender.rows)
-            run.upload(folder)
+        for step in watch(recording.steps(), made.total_steps - done):
+            kept.put(STEP, step.step, journal.loss_bits(step.loss), " ".join(recording.step_weights))
+            if recording.failure is None and step.ends_epoch:
+                epochs = step.epoch + 1
+                kept.put(EPOCH, epochs, recording.epoch_weights, recording.errors)
+                if epochs % plan.histogram_every == 0 or epochs == made.recipe.epochs:
+                    look_at_weights(epochs)
+            if recording.failure is None and (due.at(step) or stop.number is not None):
+                save(step.step + 1)
+            if stop.number is not None:
+                raise KeyboardInterrupt(stop.number)
 
 
-def _send_image(run: Run, found: Mapping[str, Histogram], epoch: int) -> None:
-    figure = figures.weights({"": found}, f"Weights after {epoch} epochs")
-    run.log_image(figures.pixels(figure), key="weights", step=epoch)
+def _courier(book: Logbook, uri: str | None) -> AbstractContextManager[None]:
+    """Has a process of its own send the journal, once training has lasted a while."""
+    if uri is None:
+        return nullcontext()
+    return elsewhere.meanwhile(["sync", book.id, "--follow"], uri, after=_SECONDS_ALONE)
 
 
-def _write_outcome(
-    folder: Path, recording: Recording, histograms: dict[int, dict[str, Histogram]], rows: list[page.Row]
+def conclude(
+    book: Logbook, recording: Recording, *, tags: Mapping[str, str], linked: Mapping[str, Mapping[str, str]]
 ) -> None:
+    """Writes what came out, however it ended, and says that the training is over.
+
+    Args:
+        book: The run's logbook.
+        recording: What was trained.
+        tags: More tags of the run; in a text, {run_id} stands for its id.
+        linked: Tags of other runs, by their ids.
+
+    Raises:
+        DiskError: The logbook cannot be written.
+    """
+    has_model = recording.failure is None and book.plan.kind == logbook.TRAIN
+    with book.writing():
+        _write_outcome(book, recording)
+        if has_model:
+            _write_model(book.files, recording.made)
+        book.conclude(End(failed=recording.failure is not None, tags=tags, linked=linked, model=has_model))
+
+
+def _write_outcome(book: Logbook, recording: Recording) -> None:
     """The record's texts, metrics, histograms and their figures."""
     outcome, label = recording.outcome(), recording.made.dataset.table.target_label
+    lines, _ = journal.read(book.journal)
+    folder = book.files
     for name, text in outcome.texts().items():
         artifacts.write_text(folder / name, text)
-    artifacts.write_text(folder / page.METRICS, page.rows_text(rows))
-    artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json(histograms))
+    artifacts.write_text(folder / page.METRICS, page.rows_text(list(journal.rows(lines))))
+    histograms = {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
+    artifacts.write_json(folder / artifacts.HISTOGRAMS, {str(epochs): h for epochs, h in histograms.items()})
     curve = figures.loss_curve([step.loss for step in outcome.steps], f"mean squared error, {label}²")
     artifacts.write_bytes(folder / artifacts.FIGURES / "train_loss.png", figures.png(curve))
     first, last = min(histograms), max(histograms)
-    moments = {f"after {epoch} epochs": histograms[epoch] for epoch in (first, last)}
+    moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
     weights = figures.weights(moments, f"Weights after {first} and after {last} epochs")
     artifacts.write_bytes(folder / artifacts.FIGURES / "weights.png", figures.png(weights))
 
 
-def close(store: Store, run: Run, folder: Path) -> str:
-    """Writes the run's page and the manifest of all its files; returns the seal. Nothing may follow it.
+def _write_model(folder: Path, made: Trial) -> None:
+    """Both forms of the model, and how well it predicts."""
+    predicted = figures.predicted_against_true(made.predictions(), made.dataset.table.target_label)
+    artifacts.write_bytes(folder / artifacts.FIGURES / "predicted.png", figures.png(predicted))
+    pickles.write_model(folder, made.regressor())
 
-    Args:
-        store: The run's store.
-        run: The run, which then ends at the time that its page says.
-        folder: The run's files as they were uploaded; images, which the store alone has, come from there.
-    """
-    run.end_time = int(time.time() * 1000)
-    status = "FAILED" if run.failed else "FINISHED"
-    said = replace(store.page(run.id), status=status, end_time=run.end_time)
-    artifacts.write_text(folder / page.PAGE, said.text())
-    with tempfile.TemporaryDirectory(prefix="reproven-") as copy:
-        images = manifest.take(store.files(run.id, Path(copy), IMAGES), f"{IMAGES}/")
-    meant = manifest.take(folder)
-    whole = manifest.Manifest(dict(sorted({**images.files, **meant.files}.items())))
-    seal = manifest.write(folder, whole)
-    run.upload(folder)
-    run.describe(params={}, tags={SEAL: seal})
-    return seal
+
+def _now() -> int:
+    return int(time.time() * 1000)

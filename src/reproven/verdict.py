@@ -77,7 +77,7 @@ def judge(found: Difference, profile: str | None) -> tuple[str, tuple[str, ...]]
     if found.first is None:
         return IDENTICAL, ()
     unfair = (*_UNFAIR, *_UNFAIR_IN_NATIVE) if profile == NATIVE else _UNFAIR
-    reasons = tuple(_change(change) for change in found.changes if change.name in unfair)
+    reasons = tuple(change_words(change) for change in found.changes if change.name in unfair)
     return (INCONCLUSIVE if reasons else DIVERGED), reasons
 
 
@@ -176,10 +176,11 @@ def _hex(value: float, double: bool) -> str:
 def _inputs(title: str, changes: tuple[Change, ...]) -> Iterable[str]:
     if changes:
         more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
-        yield f"{title}: {'; '.join([*(_change(change) for change in changes[:_SHOWN]), *more])}."
+        yield f"{title}: {'; '.join([*(change_words(change) for change in changes[:_SHOWN]), *more])}."
 
 
-def _change(change: Change) -> str:
+def change_words(change: Change) -> str:
+    """What an input is now, and what it was."""
     return f"{change.name} is {shown(change.found)}, recorded was {shown(change.recorded)}"
 
 

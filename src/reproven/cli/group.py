@@ -29,7 +29,9 @@ class _Commands(click.Group):
             return super().invoke(context)
         except KeyboardInterrupt as stop:
             number = stop.args[0] if stop.args else signal.SIGINT
-            click.echo("Stopped. A run that was open is KILLED; what it had recorded is kept.", err=True)
+            click.echo(
+                "Stopped. A run that was open is KILLED; `reproven resume RUN` goes on with it.", err=True
+            )
             sys.exit(128 + number)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -53,6 +55,8 @@ def _problems(error: Exception) -> Sequence[str]:
         return error.problems
     if isinstance(error, ReprovenError):
         return (str(error),)
+    if isinstance(error, OSError) and error.filename is not None:
+        return (f"{error.filename} cannot be used: {error.strerror}.",)
     if isinstance(error, ModuleNotFoundError):
         where = f"the Python that runs this ({sys.executable})"
         return (f"The package {error.name} is missing in {where}. Install it, or all with `make run`.",)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reproven.cli.group import FINDING
 from reproven.errors import InvalidInput
 from reproven.options import Option
 
 if TYPE_CHECKING:
     from reproven.record import Step
+    from reproven.verbs.train import Trained
 
 Command = Callable[..., Any]
 Parsed = TypeVar("Parsed")
@@ -113,6 +117,31 @@ def not_blank(**texts: str | None) -> list[str]:
         for name, text in texts.items()
         if text is not None and not text.strip()
     ]
+
+
+def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
+    """Prints what became of a training, and exits with 1 where it failed."""
+    if as_json:
+        click.echo(json.dumps(asdict(outcome)))
+    else:
+        click.echo(f"{title}: {'FAILED' if outcome.failure else 'FINISHED'}")
+        if outcome.failure:
+            click.echo(f"  {outcome.failure}")
+        for name, value in outcome.metrics.items():
+            click.echo(f"  {name:<11} {value:.6g}")
+        click.echo(f"  {'logbook' if outcome.offline else 'run':<11} {outcome.run_id}")
+        click.echo(f"  artifacts   {outcome.artifact_uri}")
+        if outcome.version:
+            click.echo(f"  version     {outcome.version}")
+        if outcome.offline:
+            click.echo("  No store has it yet: `reproven sync` sends it.")
+    if outcome.failure:
+        sys.exit(FINDING)
+
+
+def say(text: str) -> None:
+    """Tells what is worth knowing while a command works."""
+    click.echo(text, err=True)
 
 
 def progress(steps: Iterable[Step], total: int) -> Iterator[Step]:

@@ -6,8 +6,6 @@ A command imports its verb (and with it torch and MLflow) only once its options 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import click
 
 from reproven import arithmetic, blueprint, recipe
 from reproven import options as kinds
-from reproven.cli.group import FINDING, main
+from reproven.cli.group import main
 from reproven.cli.options import (
     answering,
     checked_option,
@@ -27,14 +25,17 @@ from reproven.cli.options import (
     options_of,
     parsed,
     progress,
+    tell_trained,
     tracking,
 )
 from reproven.errors import InvalidInput, ReprovenError
+from reproven.interval import CHECKPOINT_EVERY
 from reproven.registration import registration_problems
 
 _EVERY = kinds.whole(
     "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
 )
+_OFFLINE = kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times.")
 _PROFILE = recipe.OPTIONS["profile"]
 _CLEAN = kinds.flag("Refuse to run code that differs from its commit.")
 _LAST = kinds.whole("How many runs at most.", "10", low=1)
@@ -43,13 +44,17 @@ _LAST = kinds.whole("How many runs at most.", "10", low=1)
 @main.command()
 @options_of(recipe.OPTIONS, recipe.Recipe)
 @checked_option("histogram_every", _EVERY, None)
+@checked_option("checkpoint_every", CHECKPOINT_EVERY, None)
 @checked_option("require_clean", _CLEAN, None)
+@checked_option("offline", _OFFLINE, None)
 @click.option("--register-model", metavar="NAME", help="Register the model under this name.")
 @click.option("--alias", metavar="ALIAS", help="Point this alias at the registered version.")
 @tracking
 def train(
     histogram_every: str | None,
+    checkpoint_every: str | None,
     require_clean: str | None,
+    offline: str | None,
     register_model: str | None,
     alias: str | None,
     experiment: str,
@@ -69,8 +74,20 @@ def train(
       reproven train --register-model boston-mlp --alias champion
     """
     beside, problems = kinds.read_checked(
-        {"histogram_every": _EVERY, "require_clean": _CLEAN},
-        given({"histogram_every": histogram_every, "require_clean": require_clean}),
+        {
+            "histogram_every": _EVERY,
+            "checkpoint_every": CHECKPOINT_EVERY,
+            "require_clean": _CLEAN,
+            "offline": _OFFLINE,
+        },
+        given(
+            {
+                "histogram_every": histogram_every,
+                "checkpoint_every": checkpoint_every,
+                "require_clean": require_clean,
+                "offline": offline,
+            }
+        ),
     )
     problems += registration_problems(register_model, alias)
     problems += not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
@@ -87,30 +104,14 @@ def train(
         experiment=experiment,
         run_name=run_name,
         histogram_every=beside.get("histogram_every"),
+        checkpoint_every=beside.get("checkpoint_every"),
         require_clean=beside.get("require_clean", False),
+        offline=beside.get("offline", False),
         register_model=register_model,
         alias=alias,
         watch=progress,
     )
-    found = asdict(outcome)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        _tell(f"{chosen.variant}, {chosen.optimizer}, seed {chosen.seed}", found)
-    if outcome.failure:
-        sys.exit(FINDING)
-
-
-def _tell(title: str, found: Mapping[str, Any]) -> None:
-    click.echo(f"{title}: {'FAILED' if found['failure'] else 'FINISHED'}")
-    if found["failure"]:
-        click.echo(f"  {found['failure']}")
-    for name, value in found["metrics"].items():
-        click.echo(f"  {name:<11} {value:.6g}")
-    click.echo(f"  run         {found['run_id']}")
-    click.echo(f"  artifacts   {found['artifact_uri']}")
-    if found["version"]:
-        click.echo(f"  version     {found['version']}")
+    tell_trained(f"{chosen.variant}, {chosen.optimizer}, seed {chosen.seed}", outcome, as_json=as_json)
 
 
 @main.command()

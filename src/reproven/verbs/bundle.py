@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from reproven import artifacts
 from reproven.errors import InvalidInput, RecordError, RevivalError
@@ -18,11 +18,6 @@ from reproven.evidence import Evidence, contradictions, gather
 from reproven.manifest import MANIFEST
 from reproven.run import DESCRIPTION, PREFIX, SEAL
 from reproven.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from reproven.networks import Regressor
 
 IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
 
@@ -89,7 +84,7 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
     with gather(str(folder), store) as found:
         _refuse_contradictions(found)
         page = found.page
-        model = _model(found)
+        example = _example(found)
         with (
             store().run(
                 experiment=experiment or page.experiment,
@@ -109,8 +104,9 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
                 (Path(temporary) / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(found.folder / path, Path(temporary) / path, follow_symlinks=False)
             run.upload(Path(temporary))
-            if model is not None:
-                run.log_model(*model, step=len(found.record.outcome.steps))
+            if example is not None:
+                steps = len(found.record.outcome.steps)
+                run.fill_model(run.new_model(), Path(temporary) / artifacts.MODEL, example, step=steps)
             return run.id
 
 
@@ -120,16 +116,14 @@ def _refuse_contradictions(found: Evidence) -> None:
         raise RecordError(f"{found.source} does not travel, since its record is not whole: {why}")
 
 
-def _model(found: Evidence) -> tuple[Regressor, pd.DataFrame] | None:
-    """The model, and a row to show its columns by: the means of the training rows."""
+def _example(found: Evidence) -> dict[str, Any] | None:
+    """A row to show a model's columns by, the means of the training rows; None where there is no model."""
     if artifacts.MODEL not in found.manifest.files:
         return None
-    import pandas as pd
-
     from reproven.verbs.revive import revive
 
     try:
         regressor = revive(found.folder / artifacts.MODEL)
     except RevivalError as error:
         raise RecordError(str(error)) from error
-    return regressor, pd.DataFrame([regressor.mean.tolist()], columns=list(regressor.features))
+    return {"columns": list(regressor.features), "data": [regressor.mean.tolist()]}

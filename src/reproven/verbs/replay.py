@@ -16,9 +16,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproven import arithmetic, artifacts, elsewhere, verdict
-from reproven.errors import DataError, InvalidInput, RebuildError, RecordError
+from reproven import arithmetic, artifacts, elsewhere, logbook, verdict
+from reproven.address import without_credentials
+from reproven.delivery import begun, deliver
+from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, StoreError
 from reproven.evidence import Evidence, gather
+from reproven.journal import Journal
 from reproven.record import ENVIRONMENT, Record, json_object
 from reproven.run import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT, Run
 from reproven.store import Store
@@ -182,11 +185,22 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
 
     code = environment.code_state()
     inputs = inputs_of(made, environment.code(code), environment.describe())
-    with _run(found, store, adopt=adopt) as (run, folder):
-        tracking.describe(run, made, inputs, code, folder)
+    parent, experiment = _shown_under(found, store)
+    about: Any = {
+        "adopt": adopt,
+        "kind": logbook.REPLAY,
+        "tracking_uri": without_credentials(store.uri),
+        "experiment": experiment,
+        "name": f"replay of {_name(found)}",
+        "parent": parent,
+        "histogram_every": made.recipe.epochs,
+        "checkpoint_every": None,
+        "register_model": None,
+        "alias": None,
+    }
+    with tracking.opened(made, inputs, code, **about) as book, begun(book, store):
         recording = Recording(made)
-        tracking.follow(run, recording, folder, histogram_every=made.recipe.epochs, watch=watch)
-        run.failed = recording.failure is not None  # as the original did, if it is true
+        tracking.follow(book, recording, Journal(book.journal), uri=store.uri, watch=watch)
         again = recording.record(inputs)
         apart = difference.between(found.record, again)
         name, reasons = verdict.judge(apart, made.recipe.profile)
@@ -195,14 +209,18 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
             run=found.page.run_id,
             source=found.source,
             name=found.page.name,
-            replay=run.id,
+            replay=book.sent.run_id,
             reasons=reasons,
             report=verdict.words(apart, _explained(made, found.record, apart)),
             difference=verdict.plain(apart),
         )
-        _draw(found.record, again, apart, made.dataset.table.target_label, folder)
-        _tell(run, told, found, store, folder)
-        tracking.close(store, run, folder)
+        _draw(found.record, again, apart, made.dataset.table.target_label, book.files)
+        artifacts.write_json(book.files / REPORT, told.to_dict())
+        tracking.conclude(book, recording, tags=_tags(told), linked=_linked(told, found))
+        try:
+            deliver(book, store)
+        except StoreError as error:  # the verdict stands
+            return replace(told, report=(*told.report, str(error)))
         return told
 
 
@@ -230,15 +248,20 @@ def _draw(recorded: Record, again: Record, apart: Difference, label: str, folder
 @contextmanager
 def _run(found: Evidence, store: Store, *, adopt: bool) -> Iterator[tuple[Run, Path]]:
     """The replay's own run, under the one that it replays, and a folder for its files."""
-    parent, experiment = None, _OF_BUNDLES
-    if found.tags is not None:
-        parent, experiment = found.source, store.page(found.source).experiment
+    parent, experiment = _shown_under(found, store)
     with ExitStack() as stack:
         run = stack.enter_context(
             store.run(experiment=experiment, name=f"replay of {_name(found)}", parent=parent, adopt=adopt)
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reproven-"))
         yield run, Path(folder)
+
+
+def _shown_under(found: Evidence, store: Store) -> tuple[str | None, str]:
+    """The run under which a replay is shown, and the experiment."""
+    if found.tags is None:
+        return None, _OF_BUNDLES
+    return found.source, store.page(found.source).experiment
 
 
 def _without_training(
@@ -276,11 +299,22 @@ def _name(found: Evidence) -> str:
 def _tell(run: Run, told: Verdict, found: Evidence, store: Store, folder: Path) -> None:
     """Writes the verdict into both runs: what it is, and which is the other one."""
     artifacts.write_json(folder / REPORT, told.to_dict())
+    run.describe(params={}, tags=_tags(told))
+    for other, tags in _linked(told, found).items():
+        store.tag(other, tags)
+
+
+def _tags(told: Verdict) -> dict[str, str]:
+    """A replay's own tags."""
     lines = "\n".join(f"- {line}" for line in (*told.reasons, *told.report))
     text = f"**{told.verdict}**: replay of {told.name}, run `{told.run}`.\n\n{lines}\n"
-    run.describe(params={}, tags={REPLAY_OF: told.run, VERDICT: told.verdict, DESCRIPTION: text})
-    if found.tags is not None:
-        store.tag(found.source, {f"{REPLAYED}{run.id}": told.verdict, VERDICT: told.verdict})
+    return {REPLAY_OF: told.run, VERDICT: told.verdict, DESCRIPTION: text}
+
+
+def _linked(told: Verdict, found: Evidence) -> dict[str, dict[str, str]]:
+    """The tags that a replay adds to the run that it replays."""
+    tags = {f"{REPLAYED}{told.replay}": told.verdict, VERDICT: told.verdict}
+    return {} if found.tags is None else {found.source: tags}
 
 
 def _rebuilt(found: Evidence, store: Store, table: str | None, *, adopt: bool) -> Verdict:

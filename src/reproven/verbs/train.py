@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from reproven import artifacts, environment, figures, pickles, tracking, trial
+from reproven import environment, journal, logbook, tracking, trial
+from reproven.address import without_credentials
+from reproven.delivery import begun, deliver
 from reproven.errors import InvalidInput
+from reproven.interval import CHECKPOINT_EVERY
+from reproven.journal import Journal
+from reproven.logbook import Logbook
+from reproven.options import problem
 from reproven.recipe import Recipe
 from reproven.recording import Recording, inputs_of
 from reproven.registration import registration_problems
-from reproven.run import DESCRIPTION, PREFIX, Run, without_credentials
-from reproven.store import Store
+from reproven.run import DESCRIPTION, FAILURE
+from reproven.store import Store, address
 from reproven.tracking import Watch
-from reproven.trial import Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,14 +27,15 @@ class Trained:
     """What became of a run.
 
     Attributes:
-        run_id: The run's id.
-        experiment_id: The experiment that it is in.
-        tracking_uri: The store that it is in.
+        run_id: The run's id; as long as no store has it, its logbook's.
+        experiment_id: The experiment that it is in; empty as long as no store has it.
+        tracking_uri: The store that it is in, or meant for.
         artifact_uri: Where its files are.
         metrics: The last value of each metric; train_loss is the last batch's.
-        model_uri: The logged model; None where training failed.
+        model_uri: The logged model; None where training failed, or as long as no store has it.
         version: The registered version; None where none was asked for.
         failure: Why it failed; None where it did not.
+        offline: Whether it waits for `sync`.
     """
 
     run_id: str
@@ -41,6 +46,7 @@ class Trained:
     model_uri: str | None = None
     version: str | None = None
     failure: str | None = None
+    offline: bool = False
 
 
 def train(
@@ -50,9 +56,11 @@ def train(
     experiment: str = "Default",
     run_name: str | None = None,
     histogram_every: int | None = None,
+    checkpoint_every: str | None = None,
     require_clean: bool = False,
     register_model: str | None = None,
     alias: str | None = None,
+    offline: bool = False,
     watch: Watch = lambda steps, total: steps,
 ) -> Trained:
     """Trains a recipe and tracks it whole.
@@ -63,9 +71,12 @@ def train(
         experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
         run_name: None names the run by variant, optimizer and the recipe's digest.
         histogram_every: Epochs between two histograms of the weights; None takes a third of the epochs.
+        checkpoint_every: `100steps` or `2epochs` between two checkpoints; None takes an epoch, and a few
+            seconds at least.
         require_clean: Refuses to run code that differs from its commit.
         register_model: Registers the model under this name.
         alias: Points this alias at the registered version.
+        offline: Asks no store now; `sync` makes the run later, with its original times.
         watch: Passes the steps through.
 
     Returns:
@@ -74,63 +85,95 @@ def train(
     Raises:
         InvalidInput: The names for the registry or the device cannot be used, or the code is not clean.
         DataError: The table cannot be trained on. Like the above, before a run is created.
-        StoreError: The store refuses.
+        StoreError: The store refuses: at the start, then nothing is trained; or at the end, then `sync`
+            sends what is missing.
+        DiskError: The logbook cannot be written any more; `resume` goes on.
+        KeyboardInterrupt: The process was told to stop; the run is KILLED, and `resume` goes on.
     """
-    if problems := registration_problems(register_model, alias):
+    problems = registration_problems(register_model, alias)
+    if checkpoint_every is not None and not CHECKPOINT_EVERY.accepts(checkpoint_every):
+        problems.append(problem("checkpoint_every", CHECKPOINT_EVERY, checkpoint_every))
+    if problems:
         raise InvalidInput(problems)
     code = environment.code_state()
     if require_clean:
         environment.require_clean(code)
     made = trial.prepare(recipe)
     inputs = inputs_of(made, environment.code(code), environment.describe())
-    name = run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}"
-    store = Store(tracking_uri)
-    with (
-        store.run(experiment=experiment, name=name) as run,
-        tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
-    ):
-        folder = Path(temporary)
-        target = figures.target_histogram(made.dataset.table.y, made.dataset.table.target_label)
-        artifacts.write_bytes(folder / artifacts.FIGURES / "target.png", figures.png(target))
-        tracking.describe(run, made, inputs, code, folder)
-        recording = Recording(made)
-        every = histogram_every or math.ceil(recipe.epochs / 3)
-        tracking.follow(run, recording, folder, histogram_every=every, watch=watch)
-        model_uri = version = None
-        if recording.failure:
-            run.failed = True
-            run.describe(params={}, tags={f"{PREFIX}failure": recording.failure})
-        else:
-            model_uri = _write_model(run, made, folder)
-            version = run.register(model_uri, register_model, alias) if register_model else None
-        run.describe(params={}, tags={DESCRIPTION: _description(recording, run.id)})
-        tracking.close(store, run, folder)
-        return Trained(
-            run_id=run.id,
-            experiment_id=run.info.experiment_id,
-            tracking_uri=without_credentials(store.uri),
-            artifact_uri=run.info.artifact_uri,
-            metrics=recording.metrics,
-            model_uri=model_uri,
-            version=version,
-            failure=recording.failure,
-        )
+    store = None if offline else Store(tracking_uri)
+    about: Any = {
+        "kind": logbook.TRAIN,
+        "tracking_uri": without_credentials(address(tracking_uri)),
+        "experiment": experiment,
+        "name": run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
+        "parent": None,
+        "histogram_every": histogram_every or math.ceil(recipe.epochs / 3),
+        "checkpoint_every": checkpoint_every,
+        "register_model": register_model,
+        "alias": alias,
+    }
+    with tracking.opened(made, inputs, code, **about) as book:
+        return carry_through(book, Recording(made), Journal(book.journal), store, watch=watch)
 
 
-def _write_model(run: Run, made: Trial, folder: Path) -> str:
-    """Both forms of the model as artifacts, and the MLflow model; returns its URI."""
-    label = made.dataset.table.target_label
-    predicted = figures.predicted_against_true(made.predictions(), label)
-    artifacts.write_bytes(folder / artifacts.FIGURES / "predicted.png", figures.png(predicted))
-    regressor = made.regressor()
-    pickles.write_model(folder, regressor)
-    run.upload(folder)
-    example = made.dataset.frame(made.dataset.train_rows[:3])[list(regressor.features)]
-    return run.log_model(regressor, example, step=made.total_steps)
+def carry_through(
+    book: Logbook, recording: Recording, kept: Journal, store: Store | None, *, watch: Watch
+) -> Trained:
+    """Trains what is left of a run, from wherever its state stands, and delivers it.
+
+    Args:
+        book: The run's logbook, held.
+        recording: What is trained, and what it found so far.
+        kept: The journal, up to where the state stands.
+        store: Where to; None leaves that to `sync`.
+        watch: Passes the steps through.
+
+    Raises:
+        StoreError, DiskError, KeyboardInterrupt: As for `train`.
+    """
+    with begun(book, store):
+        tracking.follow(book, recording, kept, uri=store.uri if store else None, watch=watch)
+        tracking.conclude(book, recording, tags=_last_tags(recording), linked={})
+        return delivered(book, store)
 
 
-def _description(recording: Recording, run_id: str) -> str:
-    """The run page's text, in Markdown."""
+def delivered(book: Logbook, store: Store | None) -> Trained:
+    """Delivers a training that is over, and says what became of it.
+
+    Args:
+        book: The run's logbook.
+        store: Where to; None leaves that to `sync`.
+
+    Raises:
+        StoreError: The store refuses; `sync` sends what is missing.
+    """
+    end, (lines, _) = book.end, journal.read(book.journal)
+    about: Any = {
+        "tracking_uri": book.plan.tracking_uri,
+        "metrics": {row.key: row.value for row in journal.rows(lines)},
+        "failure": end.tags.get(FAILURE) if end else None,
+    }
+    if store is None:
+        return Trained(run_id=book.id, experiment_id="", artifact_uri=str(book.files), offline=True, **about)
+    found = deliver(book, store)
+    return Trained(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        artifact_uri=found.artifact_uri,
+        model_uri=found.model_uri,
+        version=found.version,
+        **about,
+    )
+
+
+def _last_tags(recording: Recording) -> dict[str, str]:
+    """The tags that a run has once it is over."""
+    failure = {FAILURE: recording.failure} if recording.failure else {}
+    return {DESCRIPTION: _description(recording), **failure}
+
+
+def _description(recording: Recording) -> str:
+    """The run page's text, in Markdown; {run_id} stands for the run's id."""
     made, failure = recording.made, recording.failure
     recipe, table = made.recipe, made.dataset.table
     rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(recording.metrics.items()))
@@ -139,7 +182,7 @@ def _description(recording: Recording, run_id: str) -> str:
     back = (
         ""
         if failure
-        else f"```\nreproven predict {run_id} TABLE.csv\n```\n```python\nreproven.revive('{run_id}')\n```\n"
+        else "```\nreproven predict {run_id} TABLE.csv\n```\n```python\nreproven.revive('{run_id}')\n```\n"
     )
     return (
         f"**{recipe.variant}** network, **{recipe.optimizer}**, {recipe.epochs} epochs of batches of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from torch import nn
 
 from reproven import artifacts, environment, figures, networks, pickles
+from reproven.address import without_credentials
 from reproven.blueprint import Blueprint
 from reproven.errors import InvalidInput
 from reproven.histograms import as_json, weight_histograms
 from reproven.record import ENVIRONMENT
-from reproven.run import DESCRIPTION, PREFIX, without_credentials
+from reproven.run import DESCRIPTION, HAS_IMAGES, PREFIX, code_tags, write_image
 from reproven.store import Store
 
 
@@ -67,17 +69,19 @@ def weights(
     ):
         folder = Path(temporary)
         tags = {
+            **HAS_IMAGES,
+            **code_tags(environment.code_state()),
             f"{PREFIX}version": environment.package_version("reproven"),
             DESCRIPTION: f"Initial weights, untrained.\n\n```\n{network}\n```",
         }
         run.describe(params=blueprint.to_dict(), tags=tags)
-        run.log_code_state(environment.code_state())
         pickles.write_torch(folder / artifacts.STATE_DICT, network.state_dict())
-        artifacts.write_json(folder / artifacts.HISTOGRAMS, as_json({0: found}))
+        artifacts.write_json(folder / artifacts.HISTOGRAMS, {"0": as_json(found)})
         artifacts.write_json(folder / ENVIRONMENT, environment.describe())
         artifacts.write_bytes(folder / artifacts.FIGURES / "weights.png", figures.png(figure))
+        now = int(time.time() * 1000)
+        write_image(folder, figures.pixels(figure), key="weights", step=0, timestamp=now, owner=run.id)
         run.upload(folder)
-        run.log_image(figures.pixels(figure), key="weights", step=0)
         return Initialised(
             run_id=run.id,
             experiment_id=run.info.experiment_id,

@@ -1,0 +1,47 @@
+"""Stopping between two steps: Ctrl-C and SIGTERM are noted, and taken up where the state is whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether the process was told to stop.
+
+    Attributes:
+        number: The signal's number; None while there was none.
+    """
+
+    number: int | None = None
+
+
+@contextmanager
+def noticed() -> Iterator[Stop]:
+    """Notes the first signal to stop instead of stopping; a second one raises KeyboardInterrupt at once.
+
+    Outside the main thread, where Python handles no signals, nothing is noted.
+    """
+    stop = Stop()
+
+    def note(number: int, _: object) -> None:
+        if stop.number is not None:
+            raise KeyboardInterrupt(number)
+        stop.number = number
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before: dict[signal.Signals, Any] = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

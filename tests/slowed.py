@@ -1,0 +1,32 @@
+"""`python slowed.py SECONDS STEP FILE …`: `reproven …` that sleeps after every step, and waits at one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "src"))  # noqa: PTH118, PTH120
+
+if __name__ == "__main__":
+    seconds, last, file = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+
+    from reproven import arithmetic
+
+    arithmetic.enter(arithmetic.PORTABLE)
+    from reproven.cli import main
+    from reproven.trial import Trial
+
+    original = Trial.steps
+
+    def steps(made: Trial) -> Iterator[Any]:
+        for step in original(made):
+            time.sleep(seconds)
+            while step.step == last and not os.path.exists(file):  # noqa: PTH110
+                time.sleep(0.05)
+            yield step
+
+    Trial.steps = steps  # type: ignore[method-assign]
+    main(sys.argv[4:], prog_name="reproven")
