@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproven.errors import RevivalError
 from reproven.record import json_text
+from reproven.texts import json_value
 
 if TYPE_CHECKING:
     from reproven.data import Dataset
@@ -74,6 +74,6 @@ def read_json(path: Path) -> Any:
         RevivalError: It is missing or not JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return json_value(read_text(path))
     except ValueError as error:
         raise RevivalError(f"{path} cannot be read as JSON: {first_line(error)}.") from error

@@ -7,7 +7,6 @@ who writes a new one: that is what a copy of the seal, kept elsewhere, is for.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from typing import Any
 from reproven.artifacts import write_text
 from reproven.errors import RecordError, RevivalError
 from reproven.record import FORMAT, json_text
+from reproven.texts import json_value
 
 MANIFEST = "manifest.json"
 _TORCH = (".pth", ".pt")
@@ -57,7 +57,7 @@ class Manifest:
                 its folder.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
             if values["format"] != FORMAT:
                 raise RecordError(f"{MANIFEST} is not of format {FORMAT}, which this version reads.")
             files = {path: _read_entry(entry) for path, entry in values["files"].items()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproven.errors import RecordError
 from reproven.record import FORMAT, csv_text, json_text, read_rows
+from reproven.texts import json_value
 
 PAGE = "run.json"
 METRICS = "metrics.csv"
@@ -71,7 +71,7 @@ class Page:
             RecordError: It is not such a text.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
             if values.pop("format", None) != FORMAT:
                 raise RecordError(f"{PAGE} is not of format {FORMAT}, which this version reads.")
             page = cls(**values)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput, RecordError
 from reproven.recipe import Recipe
+from reproven.texts import json_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -261,7 +262,7 @@ def json_object(name: str, text: str) -> dict[str, Any]:
         RecordError: It is not one; the error names the file.
     """
     try:
-        value = json.loads(text)
+        value = json_value(text)
     except ValueError as error:
         raise RecordError(f"{name} cannot be read as JSON: {error}.") from error
     if not isinstance(value, dict):
