@@ -25,6 +25,7 @@ from reproven.run import PREFIX, RECIPE_TAG, SEAL
 from reproven.store import Store
 
 _RUN_ID_LENGTH = 32
+_LONGEST_TEXT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Evidence:
         """A file's text.
 
         Raises:
-            RecordError: It is missing, not UTF-8, or a symbolic link.
+            RecordError: It is missing, not UTF-8, no plain file, or absurdly large.
         """
         path = self.folder / name
-        if path.is_symlink():
-            raise RecordError(f"{name} is a symbolic link, which no record has.")
+        if odd := manifest.oddity(self.folder, name):
+            raise RecordError(odd.replace("is missing", "is not there"))
+        if (size := path.stat().st_size) > _LONGEST_TEXT:
+            raise RecordError(f"{name} has {size} bytes, but no text of a record has over {_LONGEST_TEXT}.")
         try:
             return artifacts.read_text(path)
         except RevivalError as error:
@@ -85,6 +88,8 @@ class Evidence:
         record = Record.read(self.text)
         if artifacts.STATE_DICT not in self.manifest.files:
             return record
+        if odd := manifest.oddity(self.folder, artifacts.STATE_DICT):
+            raise RecordError(odd)
         from reproven.pickles import read_torch  # imports torch
 
         try:
@@ -110,6 +115,8 @@ def gather(source: str, store: Callable[[], Store]) -> Iterator[Evidence]:
         InvalidInput: It is neither a run id nor a folder.
     """
     path = Path(source)
+    if path.is_symlink():
+        raise RecordError(f"{source} is a symbolic link. Give the folder that it leads to: {path.resolve()}.")
     if path.is_dir():
         if not (path / MANIFEST).is_file():
             raise RecordError(f"{source} is a folder without {MANIFEST}, so it is no bundle of a run.")

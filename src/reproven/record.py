@@ -196,9 +196,9 @@ class Record:
                     failure=outcome["failure"],
                 ),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{INPUTS} or {OUTCOME} lacks a field or has a wrong one: {error}.") from error
-        if problems := [*_contradictions(record.inputs, inputs), *_contradictory_weights(record.outcome)]:
+        if problems := [*_contradictions(record.inputs, inputs), *_contradictory_steps(record)]:
             raise RecordError(" ".join(problems))
         return record
 
@@ -333,8 +333,12 @@ def _contradictions(inputs: Inputs, said: Mapping[str, Any]) -> list[str]:
     return [f"{left} {a}, but {right} {b}." for left, a, right, b in pairs if a != b]
 
 
-def _contradictory_weights(outcome: Outcome) -> list[str]:
+def _contradictory_steps(record: Record) -> list[str]:
+    recipe, outcome = record.inputs.recipe, record.outcome
     problems = []
+    has = sum(step.ends_epoch for step in outcome.steps)
+    if outcome.failure is None and has != recipe.epochs:
+        problems.append(f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones.")
     if len(outcome.step_weights) != len(outcome.steps):
         problems.append(
             f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."
