@@ -133,7 +133,7 @@ def test_a_missing_package_is_named_without_a_stack_trace() -> None:
         (["--register-model", "a", "--alias", "7"], "alias is '7', but must be letters"),
         (["--register-model", "a", "--alias", "a b"], "alias is 'a b', but must be letters"),
         (["--tracking-uri", ""], "tracking_uri is '', but must not be blank."),
-        (["--hidden", "3000000,2000000000"], "but such layers do not fit into memory. Try --hidden 10,10."),
+        (["--hidden", "3000000,2000000000"], "of memory here. Try --hidden 10,10."),
         (["--experiment", ""], "experiment is '', but must not be blank."),
         (["--tracking-uri", "ftp://nowhere"], "Cannot open anything in the store ftp://nowhere"),
         (["--data", "boston", "--target", "PRICE"], "boston has no column 'PRICE'."),

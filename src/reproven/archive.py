@@ -60,6 +60,8 @@ def records(content: bytes) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             folder = _checked(entries)
+            if sum(entry.file_size for entry in entries) > len(content):
+                raise OddArchive("its records overlap, or are longer than the file")
             found = {entry.filename: archive.read(entry) for entry in entries}
     except OddArchive:
         raise
