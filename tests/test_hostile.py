@@ -623,7 +623,7 @@ ODD_MODEL: list[tuple[str, Callable[[Regressor], Any], str]] = [
     ("a layer that is none", child("network", "active1", nn.Sequential()), "'active1' is a Sequential, but"),
     ("a layer of another width", child("network", "hidden2", linear(7, 3)), "which make no perceptron"),
     ("two outputs", child("network", "regression", linear(3, 2)), "which make no perceptron"),
-    ("a layer without bias", child("network", "hidden2", linear(2, 3, bias=False)), "hidden2.bias' is a None"),
+    ("a layer without bias", child("network", "hidden2", linear(2, 3, bias=False)), "bias' is a None"),
     ("a convolution", child("network", "hidden1", nn.Conv2d(1, 1, 1)), "which make no perceptron"),
     ("widths that lie", inner("network.hidden1", "in_features", 10**9), "in_features of hidden1 is 1000000"),
     ("widths that are no numbers", inner("network.hidden1", "out_features", None), "out_features of hidden1"),

@@ -49,6 +49,22 @@ def write_standardisation(path: Path, dataset: Dataset) -> None:
     write_json(path, {"features": list(table.features), "target": table.target, **values})
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; one that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long, or a folder on the way is closed
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; one that no folder can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 

@@ -188,7 +188,11 @@ def read_file(path: Path) -> pd.DataFrame:
     if path.suffix not in (".csv", ".parquet"):
         near = f"{name_among(str(path), BUNDLED)} " if not path.suffix else ""
         raise DataError(f"{path} is neither a bundled table nor a .csv or .parquet file. {near}".strip())
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise DataError(f"{str(path)[:100]} cannot be read: {error.strerror}.") from error
+    if not is_there:
         raise DataError(
             f"{path} is not there (looked in {Path.cwd()}). Give the full path; under `mlflow run` a "
             "relative one starts at the project's folder."

@@ -71,12 +71,13 @@ class Manifest:
             if values["format"] != FORMAT:
                 raise RecordError(f"{MANIFEST} is not of format {FORMAT}, which this version reads.")
             files = {path: _read_entry(entry) for path, entry in values["files"].items()}
+            for path in files:
+                _stays_inside(path)
+            found = cls(files)
+            is_same = found.text() == text
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(f"{MANIFEST} is not a manifest: {error!r}.") from error
-        for path in files:
-            _stays_inside(path)
-        found = cls(files)
-        if found.text() != text:
+        if not is_same:
             raise RecordError(f"{MANIFEST} has changed: it is not what its own digest says.")
         return found
 
@@ -156,9 +157,9 @@ def oddity(folder: Path, path: str) -> str | None:
     """
     file = folder / path
     inner = [file, *file.parents][: len(PurePosixPath(path).parts)]
-    if any(part.is_symlink() for part in inner):
-        return f"{path} is a symbolic link or lies behind one, which no record has."
     try:
+        if any(part.is_symlink() for part in inner):
+            return f"{path} is a symbolic link or lies behind one, which no record has."
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
         return f"{path} is missing."

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from reproven import archive, inert
 from reproven.archive import OddArchive
-from reproven.artifacts import MODEL, STATE_DICT, first_line, write_bytes
+from reproven.artifacts import MODEL, STATE_DICT, first_line, is_file, write_bytes
 from reproven.errors import RevivalError
 from reproven.inert import PERSISTENT, Made, Named, OddPickle
 from reproven.networks import CLASSES, MLPModule, MLPSequential, Regressor
@@ -63,7 +63,7 @@ def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
         RevivalError: The file is missing, broken, holds something else, or names a class or function
             that is not allowed.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise RevivalError(f"{path} is not a file. Give a run id, a models:/ URI or a file.")
     try:
         content = archive.read(path)

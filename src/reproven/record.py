@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -248,6 +249,17 @@ def read_rows(name: str, text: str, header: Sequence[str]) -> tuple[list[str], l
     return rows[0], rows[1:]
 
 
+def whole_number(cell: str) -> int:
+    """The whole number in a cell, from 0 to what a store can hold, spelled as Python spells it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", cell) or int(cell) >= 2**63:
+        raise ValueError(f"{cell[:50]!r} is no whole number from 0 to 2**63 - 1")
+    return int(cell)
+
+
 def _read_recipe(text: str) -> Recipe:
     try:
         return Recipe.from_json(text)
@@ -291,7 +303,7 @@ def _read_losses(text: str) -> tuple[Step, ...]:
     header = ("step", "epoch", "batch", "loss", "float32")
     for number, row in enumerate(read_rows(LOSSES, text, header)[1]):
         try:
-            step, epoch, batch = (int(cell) for cell in row[:3])
+            step, epoch, batch = (whole_number(cell) for cell in row[:3])
             loss, bits = float(row[3]), struct.unpack(">f", bytes.fromhex(row[4]))[0]
         except (ValueError, struct.error) as error:
             raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error

@@ -44,7 +44,11 @@ def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> 
         StoreError: The store does not hold the run.
     """
     to = Path(folder)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+    try:
+        is_taken = to.is_symlink() or (to.exists() and (not to.is_dir() or any(to.iterdir())))
+    except OSError as error:
+        raise _cannot_be_made(to, error) from error
+    if is_taken:
         raise InvalidInput([f"dir is {str(folder)!r}, which is there already. Name a folder that is not."])
     with gather(run, cache(partial(Store, tracking_uri))) as found:
         _refuse_contradictions(found)
@@ -60,12 +64,17 @@ def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> 
 
 
 def _parent(folder: Path) -> Path:
-    parent = folder.resolve().parent
     try:
+        parent = folder.resolve().parent
         parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput([f"dir is {str(folder)!r}, which cannot be made: {error.strerror}."]) from error
+    except (OSError, ValueError) as error:
+        raise _cannot_be_made(folder, error) from error
     return parent
+
+
+def _cannot_be_made(folder: Path, error: Exception) -> InvalidInput:
+    why = getattr(error, "strerror", None) or artifacts.first_line(error)
+    return InvalidInput([f"dir is {str(folder)[:100]!r}, which cannot be made: {why}."])
 
 
 def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: str | None = None) -> str:
@@ -83,8 +92,10 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
         RecordError: The folder is no bundle, or contradicts itself: then nothing is imported.
         StoreError: The store refuses.
     """
-    if not Path(folder).is_dir():
-        raise InvalidInput([f"dir is {str(folder)!r}, which is not a folder. Give one that `export` wrote."])
+    if not artifacts.is_folder(Path(folder)):
+        raise InvalidInput(
+            [f"dir is {str(folder)[:100]!r}, which is not a folder. Give one that `export` wrote."]
+        )
     store = cache(partial(Store, tracking_uri))
     with gather(str(folder), store) as found:
         _refuse_contradictions(found)
