@@ -1,4 +1,4 @@
-"""Hostile and broken bundles: each is refused by what was found, none hangs, and nothing is written outside."""
+"""Hostile and broken bundles: each is refused by what was found, none hangs, none writes outside."""
 
 from __future__ import annotations
 
@@ -196,8 +196,8 @@ PATHS = [
 def test_a_manifest_with_a_path_that_is_none_is_refused(
     path: str, own: Path, uri: str, client: MlflowClient
 ) -> None:
-    listed = Manifest({path: Entry(1, "0" * 64, {})}).text().encode(errors="surrogatepass")
-    (own / "manifest.json").write_bytes(listed)
+    listed = {"files": {path: {"size": 1, "sha256": "0" * 64}}, "format": 1, "sha256": "0" * 64}
+    (own / "manifest.json").write_text(json.dumps(listed))
     refused(own, "manifest.json", uri, client)
 
 
@@ -209,6 +209,12 @@ def test_a_path_that_is_hard_to_handle_is_a_file_like_any_other(
 ) -> None:
     fit(own, **{path: Entry(1, "0" * 64, {})})
     refused(own, "is missing" if len(path) < 300 else "cannot be read: File name too long", uri, client)
+
+
+def test_a_tensor_with_a_name_that_is_no_text_is_refused(own: Path) -> None:
+    listed = {"files": {"a": {"size": 1, "sha256": "0", "tensors": {"\ud800": "0"}}}, "format": 1}
+    (own / "manifest.json").write_text(json.dumps({**listed, "sha256": "0"}))
+    assert "manifest.json is not a manifest: UnicodeEncodeError" in audit(str(own)).findings[0]
 
 
 def nested(depth: int) -> str:

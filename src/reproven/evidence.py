@@ -143,7 +143,8 @@ def run_id_in(source: str) -> str:
     if len(run_id) != _RUN_ID_LENGTH or set(run_id) - set("0123456789abcdef"):
         raise InvalidInput(
             [
-                f"run is {source[:100]!r}, but must be a run id (32 hexadecimal digits) or the folder of a bundle."
+                f"run is {source[:100]!r}, but must be a run id (32 hexadecimal digits) or the folder of "
+                "a bundle."
             ]
         )
     return run_id
