@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +69,20 @@ def names(content: bytes) -> list[str]:
     found: set[str] = set()
     file = io.BytesIO(content[:_LIMIT])
     try:
-        while file.tell() < len(file.getbuffer()):
-            found.update(_named_by_one(file))
+        with _quietly():
+            while file.tell() < len(file.getbuffer()):
+                found.update(_named_by_one(file))
     except Exception:  # whatever stands there is no pickle; it is not run, so what it is does not matter
         pass
     return sorted(name.replace(" ", ".") for name in found)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without pickletools' own warnings of a text that is spelled oddly."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _named_by_one(file: io.BytesIO) -> Iterator[str]:
@@ -104,13 +115,14 @@ def read(content: bytes) -> Any:
     memo: dict[int, Any] = {}
     end = -1
     try:
-        for code, argument, place in pickletools.genops(content):
-            if code.name == "PROTO" and argument != _PROTOCOL:
-                raise OddPickle(f"its pickle has protocol {argument}, but torch.save writes {_PROTOCOL}")
-            if code.name == "STOP":
-                end = int(place or 0) + 1
-            else:
-                _follow(code.name, argument, stack, memo)
+        with _quietly():
+            for code, argument, place in pickletools.genops(content):
+                if code.name == "PROTO" and argument != _PROTOCOL:
+                    raise OddPickle(f"its pickle has protocol {argument}, but torch.save writes {_PROTOCOL}")
+                if code.name == "STOP":
+                    end = int(place or 0) + 1
+                else:
+                    _follow(code.name, argument, stack, memo)
     except OddPickle:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
