@@ -52,24 +52,24 @@ def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> 
         raise InvalidInput([f"dir is {str(folder)!r}, which is there already. Name a folder that is not."])
     with gather(run, cache(partial(Store, tracking_uri))) as found:
         _refuse_contradictions(found)
-        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=_parent(to)) as temporary:
-            new = Path(temporary) / "bundle"
-            for path in (*found.manifest.files, MANIFEST):
-                (new / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
-            if to.exists():
-                to.rmdir()
-            new.rename(to)
+        try:
+            _write(found, to)
+        except (OSError, ValueError) as error:
+            raise _cannot_be_made(to, error) from error
     return to
 
 
-def _parent(folder: Path) -> Path:
-    try:
-        parent = folder.resolve().parent
-        parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise _cannot_be_made(folder, error) from error
-    return parent
+def _write(found: Evidence, to: Path) -> None:
+    parent = to.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=parent) as temporary:
+        new = Path(temporary) / "bundle"
+        for path in (*found.manifest.files, MANIFEST):
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
+        if to.exists():
+            to.rmdir()
+        new.rename(to)
 
 
 def _cannot_be_made(folder: Path, error: Exception) -> InvalidInput:
