@@ -658,7 +658,9 @@ def test_a_module_that_is_there_many_times_is_not_walked_through_again_and_again
 @pytest.mark.parametrize("hidden", [(1,), (10, 10), (300, 2, 5, 7)])
 def test_what_is_revived_is_new_and_has_the_same_bits(variant: str, hidden: tuple[int, ...]) -> None:
     original = regressor(variant, hidden)
-    original.network.get_submodule("regression").bias.data[0] = math.nan
+    last = original.network.get_submodule("regression")
+    assert isinstance(last, nn.Linear)
+    last.bias.data[0] = math.nan
     torch.save(original, "model.pth")
     torch.save(original.network.state_dict(), "weights.pth")
     with watched():

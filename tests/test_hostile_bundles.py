@@ -265,21 +265,24 @@ def test_a_text_that_is_not_utf_8_or_absurdly_large_is_refused(own: Path) -> Non
     assert f"recipe.json has {size} bytes, but no text of a record has over {1 << 30}." in findings
 
 
-PAGES: list[tuple[str, Any]] = [
-    *(("run_id", value) for value in ("", "x", "../../ran", "0" * 31, "g" * 32, 0)),
-    *(("name", value) for value in ("\0", "\ud800", "x" * 10**5, None)),
-    *(("experiment", value) for value in ("", " ", "\0", "\ud800", "x" * 501, [])),
-    *((name, value) for name in ("start_time", "end_time") for value in (-1, 2**63, 10**30, True, 1.0, "1")),
-    *(
-        ("params", value)
-        for value in ({"../ran": "1"}, {"/ran": "1"}, {"a" * 251: "1"}, {"": "1"}, {"lr": 1})
-    ),
-    *(("tags", value) for value in ({"..": "1"}, {"a/../b": "1"}, {"\n": "1"}, {"a": "\ud800"}, {"a": None})),
-    ("tags", {"reproven.data.origin": "/etc/passwd"}),
-    *(("datasets", value) for value in ({}, [{}], [{"name": "a"}], [[]], ["a"], None)),
-    *(("status", value) for value in ("RUNNING", "", None)),
-    ("description", "\ud800"),
-    ("more", 1),
+def each(field: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(field, value) for value in values]
+
+
+TIMES = (-1, 2**63, 10**30, True, 1.0, "1")
+PAGES = [
+    *each("run_id", "", "x", "../../ran", "0" * 31, "g" * 32, 0),
+    *each("name", "\0", "\ud800", "x" * 10**5, None),
+    *each("experiment", "", " ", "\0", "\ud800", "x" * 501, []),
+    *each("start_time", *TIMES),
+    *each("end_time", *TIMES),
+    *each("params", {"../ran": "1"}, {"/ran": "1"}, {"a" * 251: "1"}, {"": "1"}, {"lr": 1}),
+    *each("tags", {"..": "1"}, {"a/../b": "1"}, {"\n": "1"}, {"a": "\ud800"}, {"a": None}),
+    *each("tags", {"reproven.data.origin": "/etc/passwd"}),
+    *each("datasets", {}, [{}], [{"name": "a"}], [[]], ["a"], None),
+    *each("status", "RUNNING", "", None),
+    *each("description", "\ud800"),
+    *each("more", 1),
 ]
 
 

@@ -127,7 +127,7 @@ def answers(lines: list[list[str]]) -> list[tuple[int, str, str]]:
     assert done.returncode == 0, done.stderr[-2000:]
     found = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
     assert len(found) == len(lines)
-    return found  # type: ignore[return-value]
+    return found
 
 
 def test_every_bad_value_of_every_option_is_refused_before_anything_heavy_is_imported() -> None:

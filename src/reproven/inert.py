@@ -96,11 +96,11 @@ def _named_by_one(file: io.BytesIO) -> Iterator[str]:
         if code.name in _TEXTS:
             texts.append(argument)
         elif code.name in ("GET", "BINGET", "LONG_BINGET"):
-            texts.append(memo.get(int(argument)))
+            texts.append(memo.get(int(argument or 0)))
         elif code.name == "MEMOIZE":
             memo[len(memo)] = texts[-1] if texts else None
         elif code.name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            memo[int(argument)] = texts[-1] if texts else None
+            memo[int(argument or 0)] = texts[-1] if texts else None
 
 
 def read(content: bytes) -> Any:

@@ -258,7 +258,7 @@ def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:
     if odd := [*(name for name in state if name not in own), *missing]:
         raise _Odd(f"{what} has or lacks the attribute {odd[0][:100]!r}")
     for name, value in own.items():
-        given = state.get(name)
+        given: Any = state.get(name)
         if name in ("_parameters", "_buffers"):
             tensors = {key: held for key, held in value.items() if held is not None}
             if given.keys() != tensors.keys():
