@@ -82,7 +82,7 @@ def test_no_file_grows_without_limit() -> None:
 
 
 def test_no_path_of_a_machine_is_in_the_project() -> None:
-    skipped = {".git", ".venv", "mlruns", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+    skipped = {".git", ".venv", "mlruns", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
     pattern = re.compile(r"/(home|root|work|tmp)/[a-z]")
     suffixes = {".py", ".md", ".toml", ".yaml", ""}
     for path in ROOT.rglob("*"):
