@@ -28,5 +28,5 @@ if __name__ == "__main__":
                 time.sleep(0.05)
             yield step
 
-    Trial.steps = steps  # type: ignore[method-assign]
+    Trial.steps = steps  # type: ignore[method-assign, assignment]
     main(sys.argv[4:], prog_name="reproven")

@@ -293,6 +293,7 @@ def test_a_damaged_logged_model_is_named(run: str, uri: str, client: MlflowClien
     assert "code/reproven/serving.py has changed" in finding
     flip(folder / "data" / "model.pth", 8 * 3000)
     assert "data/model.pth has changed" in " ".join(audit(run, tracking_uri=uri).findings)
+    flip(folder / "data" / "model.pth", 8 * 3000)
     reseal(folder)
     assert "manifest.json has the digest" in " ".join(audit(run, tracking_uri=uri).findings)
 

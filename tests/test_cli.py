@@ -92,7 +92,8 @@ def test_all_problems_are_told_at_once_without_a_stack_trace(cli: Cli, client: M
     assert done.stderr.splitlines() == [
         "Error: lr is 0.0, but must be greater than 0. Try --lr 0.001.",
         "Error: device is 'x', but must be one of cpu, cuda, auto. Try --device cpu.",
-        "Error: histogram_every is 0, but must be a whole number of at least 1. Try --histogram-every 10.",
+        "Error: histogram_every is 0, but must be a whole number from 1 to 2147483647. "
+        "Try --histogram-every 10.",
         "Error: alias is 'v1', but no model is registered. Add --register-model NAME.",
         "Error: run_name is ' ', but must not be blank. Give a name, or leave the option out.",
     ]
@@ -132,7 +133,7 @@ def test_a_missing_package_is_named_without_a_stack_trace() -> None:
         (["--register-model", "a", "--alias", "7"], "alias is '7', but must be letters"),
         (["--register-model", "a", "--alias", "a b"], "alias is 'a b', but must be letters"),
         (["--tracking-uri", ""], "tracking_uri is '', but must not be blank."),
-        (["--hidden", "3000000,2000000000"], "but such layers do not fit into memory. Try --hidden 10,10."),
+        (["--hidden", "3000000,2000000000"], "of memory here. Try --hidden 10,10."),
         (["--experiment", ""], "experiment is '', but must not be blank."),
         (["--tracking-uri", "ftp://nowhere"], "Cannot open anything in the store ftp://nowhere"),
         (["--data", "boston", "--target", "PRICE"], "boston has no column 'PRICE'."),
@@ -185,9 +186,9 @@ def test_weights_logs_the_notebook_s_convolution(cli: Cli, client: MlflowClient)
     [
         (["--network", "cnn"], "network is 'cnn', but must be one of mlp, testnet, conv."),
         (["--network", "conv", "--hidden", "3"], "hidden is given, but the network conv has no such option"),
-        (["--inputs", "0"], "inputs is 0, but must be a whole number of at least 1."),
+        (["--inputs", "0"], "inputs is 0, but must be a whole number from 1 to 2147483647."),
         (["--bins", "0", "--seed", "x"], "seed is 'x', but must be a whole number from 0"),
-        (["--bins", "0", "--seed", "x"], "bins is 0, but must be a whole number of at least 1."),
+        (["--bins", "0", "--seed", "x"], "bins is 0, but must be a whole number from 1 to 10000."),
         (["--init", "dirac"], "init is dirac:groups=1, which does not fit mlp"),
     ],
 )
@@ -212,7 +213,7 @@ def test_predictions_are_csv_or_json_and_exact(cli: Cli, files: Path) -> None:
 
 
 def test_bad_options_of_the_other_commands_are_named(cli: Cli, files: Path) -> None:
-    assert "last is 0, but must be a whole number of at least 1." in cli("runs", "--last", "0").stderr
+    assert "last is 0, but must be a whole number from 1 to 2147483647." in cli("runs", "--last", "0").stderr
     model = str(files / "model.pth")
     for arguments, words in (
         (("--form", "onnx"), "form is 'onnx', but must be one of model, state_dict, registered."),

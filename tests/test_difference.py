@@ -39,7 +39,7 @@ def record(*, weights: float = 0.5, steps: int = 6, **inputs: Any) -> Record:
     return Record(
         inputs=Inputs(
             **{
-                "recipe": Recipe(profile="portable"),
+                "recipe": Recipe(epochs=3, profile="portable"),
                 "split_sha256": digest("split"),
                 "code": CODE,
                 "environment": ENVIRONMENT,
@@ -143,9 +143,9 @@ def test_final_weights_are_compared_element_by_element() -> None:
 
 
 CHANGED: list[tuple[str, dict[str, Any]]] = [
-    ("recipe.lr", {"recipe": Recipe(profile="portable", lr=0.002)}),
-    ("recipe.optimizer", {"recipe": Recipe(profile="portable", optimizer="rmsprop", momentum=0)}),
-    ("recipe.data_sha256", {"recipe": Recipe(profile="portable", data_sha256="0" * 64)}),
+    ("recipe.lr", {"recipe": Recipe(epochs=3, profile="portable", lr=0.002)}),
+    ("recipe.optimizer", {"recipe": Recipe(epochs=3, profile="portable", optimizer="rmsprop", momentum=0)}),
+    ("recipe.data_sha256", {"recipe": Recipe(epochs=3, profile="portable", data_sha256="0" * 64)}),
     ("split", {"split_sha256": "0" * 64}),
     ("code.commit", {"code": replace(CODE, commit="b" * 40, source_sha256="f" * 64)}),
     ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
@@ -185,7 +185,7 @@ def test_what_changes_no_bit_is_no_cause() -> None:
     other = with_environment(cpu="another", system="Linux 7", installed={}, variables={"OMP_DYNAMIC": "1"})
     assert difference.between(record(), other).changes == ()
     native = {**ENVIRONMENT, "profile": "native"}
-    recipe = Recipe(profile="native")
+    recipe = Recipe(epochs=3, profile="native")
     old = record(recipe=recipe, environment=native)
     new = record(recipe=recipe, environment={**native, "cpu": "another"})
     assert difference.changes(old.inputs, new.inputs) == (
@@ -207,8 +207,10 @@ def test_what_changes_no_bit_is_no_cause() -> None:
 def test_it_cannot_be_asked_fairly_of_another_torch_or_machine(
     changed: dict[str, Any], profile: str, verdict_expected: str
 ) -> None:
-    old = record(recipe=Recipe(profile=profile), environment={**ENVIRONMENT, "profile": profile})
-    new = record(recipe=Recipe(profile=profile), environment={**ENVIRONMENT, "profile": profile, **changed})
+    old = record(recipe=Recipe(epochs=3, profile=profile), environment={**ENVIRONMENT, "profile": profile})
+    new = record(
+        recipe=Recipe(epochs=3, profile=profile), environment={**ENVIRONMENT, "profile": profile, **changed}
+    )
     assert verdict.judge(difference.between(old, new), profile)[0] == "IDENTICAL"  # equal on any machine
     steps = (replace(new.outcome.steps[0], loss=99.0), *new.outcome.steps[1:])
     apart = difference.between(old, with_outcome(new, steps=steps))

@@ -18,6 +18,7 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PA
 ORDER = [
     ["errors.py"],
     ["options.py", "registration.py", "arithmetic.py", "address.py"],
+    ["texts.py", "archive.py", "inert.py"],
     ["initialisation.py"],
     ["recipe.py"],
     ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],
@@ -66,7 +67,7 @@ def test_imports_go_one_way() -> None:
     ("pattern", "allowed"),
     [
         (r"^\s*(import|from) mlflow\b", {"store.py", "run.py", "mlmodel.py"}),
-        (r"\btorch\.load\(|\bpickle\.loads?\(", {"pickles.py"}),
+        (r"\btorch\.load\(|\bpickle\b\.|\bUnpickler\b|\bmarshal\b|(?<![.\w])(eval|exec)\(", set()),
         (
             r"\bprint\(|\bclick\.echo\(",
             {"cli/training.py", "cli/proof.py", "cli/survival.py", "cli/options.py", "cli/group.py"},
@@ -87,7 +88,7 @@ def test_no_file_grows_without_limit() -> None:
 
 
 def test_no_path_of_a_machine_is_in_the_project() -> None:
-    skipped = {".git", ".venv", "mlruns", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+    skipped = {".git", ".venv", "mlruns", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
     pattern = re.compile(r"/(home|root|work|tmp)/[a-z]")
     suffixes = {".py", ".md", ".toml", ".yaml", ""}
     for path in ROOT.rglob("*"):

@@ -128,7 +128,7 @@ def test_weights_of_another_shape_are_refused(files: Path, tmp_path: Path) -> No
     for name in ("state_dict.pth", "recipe.json", "standardisation.json"):
         shutil.copy(files / name, tmp_path)
     weights = torch.load(tmp_path / "state_dict.pth")
-    weights["hidden1.weight"] = weights["hidden1.weight"][:5]
+    weights["hidden1.weight"] = weights["hidden1.weight"][:5].clone()
     torch.save(weights, tmp_path / "state_dict.pth")
     with pytest.raises(RevivalError, match=r"cannot be revived with recipe\.json"):
         revive(tmp_path / "state_dict.pth")

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _SQLITE = "sqlite:///"
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def absolute(uri: str) -> str:
@@ -21,7 +22,7 @@ def absolute(uri: str) -> str:
 
 def without_credentials(uri: str) -> str:
     """A store's address without user and password, for messages and records."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    return _SECRET.sub(r"\1…", re.sub(r"//[^/@]*@", "//", uri))
 
 
 def folder_of(uri: str) -> Path | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproven.errors import RevivalError
 from reproven.record import json_text
+from reproven.texts import json_value
 
 if TYPE_CHECKING:
     from reproven.data import Dataset
@@ -53,6 +53,22 @@ def standardisation(dataset: Dataset) -> str:
     return json_text({"features": list(table.features), "target": table.target, **values})
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; one that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long, or a folder on the way is closed
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; one that no folder can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
@@ -78,6 +94,6 @@ def read_json(path: Path) -> Any:
         RevivalError: It is missing or not JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return json_value(read_text(path))
     except ValueError as error:
         raise RevivalError(f"{path} cannot be read as JSON: {first_line(error)}.") from error

@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, Option] = {
     "init": RECIPE_OPTIONS["init"],
     "init_bias": RECIPE_OPTIONS["init_bias"],
     "seed": RECIPE_OPTIONS["seed"],
-    "bins": kinds.whole("Bins of each histogram.", "30", low=1),
+    "bins": kinds.whole("Bins of each histogram.", "30", low=1, high=10_000),
 }
 
 

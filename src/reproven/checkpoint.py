@@ -1,44 +1,58 @@
 """Checkpoints: the state of a training as a file, whole or refused.
 
-A file begins with the digest of the rest. It holds tensors and numbers and is read as such: nothing in it
-can run.
+A file is a digest of the rest, a line of JSON, and tensors as torch.save writes them. They are read like
+saved models: nothing in the file can run.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from reproven import pickles
 from reproven.artifacts import write_bytes
 from reproven.errors import RecordError, RevivalError
+from reproven.texts import json_value
 from reproven.training import State
 
 FORMAT = 1
 _DIGEST = 64  # hexadecimal digits
+_WEIGHTS, _SLOTS = "weights", "slots"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A state, and the journal up to it.
+    """A state between two steps, and the journal up to it.
 
     Attributes:
         step: Steps completed.
         position: Bytes of the journal that belong to it.
         sha256: Digest of those bytes.
-        state: The state's parts, as `_parts` names them.
+        epoch: Epochs completed.
+        batch: Batches of the current epoch completed.
+        order: The current epoch's rows in the order drawn; None before it is drawn.
+        generator: The state of the generator that draws it, in hexadecimal.
+        numbers: What the optimizer keeps of each parameter, but for tensors.
+        tensors: Weights by `weights.NAME`, and what the optimizer keeps by `slots.PARAMETER.NAME`.
     """
 
     step: int
     position: int
     sha256: str
-    state: dict[str, Any]
+    epoch: int
+    batch: int
+    order: list[int] | None
+    generator: str
+    numbers: list[dict[str, int]]
+    tensors: Mapping[str, Tensor]
 
     def restore(self, state: State) -> None:
         """Puts a state that was made from the same recipe where the checkpoint stands.
@@ -47,19 +61,27 @@ class Checkpoint:
             RecordError: It is the checkpoint of another network or optimizer.
         """
         device = next(state.network.parameters()).device
+        slots: list[dict[str, Any]] = [dict(kept) for kept in self.numbers]
+        weights = {}
         try:
-            state.network.load_state_dict(self.state["weights"])
-            state.generator.set_state(self.state["generator"])
-            state.slots[:] = [
-                {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in slots.items()}
-                for slots in self.state["slots"]
-            ]
-            state.epoch, state.batch = self.state["epoch"], self.state["batch"]
-            state.order = self.state["order"]
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            for path, tensor in self.tensors.items():
+                kind, _, name = path.partition(".")
+                if kind == _WEIGHTS:
+                    weights[name] = tensor
+                else:
+                    number, _, name = name.partition(".")
+                    slots[int(number)][name] = tensor.to(device)
+            if len(slots) != len(state.slots):
+                raise ValueError(f"it knows {len(slots)} parameters, and there are {len(state.slots)}")
+            state.network.load_state_dict(weights)
+            state.generator.set_state(torch.tensor(list(bytes.fromhex(self.generator)), dtype=torch.uint8))
+        except (ValueError, IndexError, RuntimeError) as error:
             raise RecordError(
                 f"The checkpoint at step {self.step} does not fit its recipe: {error}"
             ) from error
+        state.slots[:] = slots
+        state.epoch, state.batch = self.epoch, self.batch
+        state.order = None if self.order is None else torch.tensor(self.order)
 
 
 def write(path: Path, state: State, *, step: int, position: int, sha256: str) -> None:
@@ -72,23 +94,27 @@ def write(path: Path, state: State, *, step: int, position: int, sha256: str) ->
         position: Bytes of the journal that belong to it.
         sha256: Digest of those bytes.
     """
-    whole = {"format": FORMAT, "step": step, "position": position, "sha256": sha256, "state": _parts(state)}
+    tensors = {f"{_WEIGHTS}.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    for number, slots in enumerate(state.slots):
+        tensors |= {f"{_SLOTS}.{number}.{n}": v for n, v in slots.items() if isinstance(v, Tensor)}
+    whole = Checkpoint(
+        step=step,
+        position=position,
+        sha256=sha256,
+        epoch=state.epoch,
+        batch=state.batch,
+        order=None if state.order is None else state.order.tolist(),
+        generator=bytes(state.generator.get_state().tolist()).hex(),
+        numbers=[{n: v for n, v in slots.items() if not isinstance(v, Tensor)} for slots in state.slots],
+        tensors={},
+    )
     buffer = io.BytesIO()
-    torch.save(whole, buffer)
+    buffer.write(json.dumps({"format": FORMAT, **asdict(whole)}, separators=(",", ":")).encode() + b"\n")
+    archive = io.BytesIO()
+    torch.save(tensors, archive)
+    buffer.write(archive.getvalue())
     content = buffer.getvalue()
-    digest = hashlib.sha256(content).hexdigest().encode()
-    write_bytes(path, digest + content)
-
-
-def _parts(state: State) -> dict[str, Any]:
-    return {
-        "weights": state.network.state_dict(),
-        "slots": state.slots,
-        "generator": state.generator.get_state(),
-        "epoch": state.epoch,
-        "batch": state.batch,
-        "order": state.order,
-    }
+    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content)
 
 
 def read(path: Path) -> Checkpoint:
@@ -101,8 +127,11 @@ def read(path: Path) -> Checkpoint:
     digest, content = content[:_DIGEST], content[_DIGEST:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise RecordError(f"{path.name} is damaged: its content has another digest than it says.")
-    with contextlib.suppress(RevivalError, KeyError, TypeError):
-        values = pickles.read_plain(content)
-        if values.pop("format") == FORMAT:
-            return Checkpoint(**values)
-    raise RecordError(f"{path.name} is not a checkpoint that this version reads.")
+    line, _, archive = content.partition(b"\n")
+    try:
+        values = json_value(line.decode())
+        if values.pop("format") != FORMAT:
+            raise ValueError(f"it is not of format {FORMAT}")
+        return Checkpoint(**{**values, "tensors": pickles.read_tensors(archive)})
+    except (ValueError, KeyError, TypeError, AttributeError, RevivalError) as error:
+        raise RecordError(f"{path.name} is not a checkpoint that this version reads: {error}") from error

@@ -188,7 +188,11 @@ def read_file(path: Path) -> pd.DataFrame:
     if path.suffix not in (".csv", ".parquet"):
         near = f"{name_among(str(path), BUNDLED)} " if not path.suffix else ""
         raise DataError(f"{path} is neither a bundled table nor a .csv or .parquet file. {near}".strip())
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise DataError(f"{str(path)[:100]} cannot be read: {error.strerror}.") from error
+    if not is_there:
         raise DataError(
             f"{path} is not there (looked in {Path.cwd()}). Give the full path; under `mlflow run` a "
             "relative one starts at the project's folder."
@@ -197,8 +201,11 @@ def read_file(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} is empty: 0 bytes. Give a table with a row for each example.")
     try:
         frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError, csv.Error) as error:  # pandas' and pyarrow's errors are ValueErrors
-        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {str(error).strip()}") from error
+    except DataError:
+        raise
+    except Exception as error:  # pandas and pyarrow have no one class for all that a broken file can be
+        why = str(error).strip() or type(error).__name__
+        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {why}") from error
     if frame.empty:
         raise DataError(f"{path} is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
     frame.columns = [str(column) for column in frame.columns]

@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from reproven.record import Code
 
 #: Packages whose versions can change a run's bits or its record.
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "pyyaml")
+
+_COPIES = 4  # the weights, their gradients, and two moments
+MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,37 @@ def _cpu_model() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def memory() -> int:
+    """The machine's physical memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_memory(weights: int, hidden: Sequence[int]) -> None:
+    """Refuses a network that cannot be trained here, before anything of it is made.
+
+    Args:
+        weights: How many it has.
+        hidden: The widths of its hidden layers.
+
+    Raises:
+        InvalidInput: Weights, gradients and two moments of them, float32, need more than all memory, or the
+            weights are more than a model's file can hold.
+    """
+    needed, there = _COPIES * 4 * weights, memory()
+    widths = ",".join(map(str, hidden))
+    shown = widths if len(widths) < 50 else f"{widths[:50]}…"
+    what = f"hidden is {shown}, which makes {weights} weights."
+    if needed > there:
+        raise InvalidInput(
+            [
+                f"{what} Training them needs {needed / 2**30:.1f} GiB, but there are {there / 2**30:.1f} GiB "
+                "of memory here. Try --hidden 10,10."
+            ]
+        )
+    if weights > MAX_WEIGHTS:
+        raise InvalidInput([f"{what} A model's file holds {MAX_WEIGHTS} at most. Try --hidden 10,10."])
 
 
 def resolve_device(device: str) -> str:

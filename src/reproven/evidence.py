@@ -21,10 +21,11 @@ from reproven.manifest import MANIFEST, Manifest
 from reproven.page import METRICS, PAGE, Page, Row, read_metrics
 from reproven.recipe import OPTIONS, Recipe
 from reproven.record import Record, json_object
-from reproven.run import PREFIX, RECIPE_TAG, SEAL
+from reproven.run import ORIGIN, PREFIX, RECIPE_TAG, SEAL
 from reproven.store import Store
 
 _RUN_ID_LENGTH = 32
+_LONGEST_TEXT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Evidence:
         """A file's text.
 
         Raises:
-            RecordError: It is missing, not UTF-8, or a symbolic link.
+            RecordError: It is missing, not UTF-8, no plain file, or absurdly large.
         """
         path = self.folder / name
-        if path.is_symlink():
-            raise RecordError(f"{name} is a symbolic link, which no record has.")
+        if odd := manifest.oddity(self.folder, name):
+            raise RecordError(odd.replace("is missing", "is not there"))
+        if (size := path.stat().st_size) > _LONGEST_TEXT:
+            raise RecordError(f"{name} has {size} bytes, but no text of a record has over {_LONGEST_TEXT}.")
         try:
             return artifacts.read_text(path)
         except RevivalError as error:
@@ -85,6 +88,8 @@ class Evidence:
         record = Record.read(self.text)
         if artifacts.STATE_DICT not in self.manifest.files:
             return record
+        if odd := manifest.oddity(self.folder, artifacts.STATE_DICT):
+            raise RecordError(odd)
         from reproven.pickles import read_torch  # imports torch
 
         try:
@@ -110,7 +115,9 @@ def gather(source: str, store: Callable[[], Store]) -> Iterator[Evidence]:
         InvalidInput: It is neither a run id nor a folder.
     """
     path = Path(source)
-    if path.is_dir():
+    if artifacts.is_folder(path) and path.is_symlink():
+        raise RecordError(f"{source} is a symbolic link. Give the folder that it leads to: {path.resolve()}.")
+    if artifacts.is_folder(path):
         if not (path / MANIFEST).is_file():
             raise RecordError(f"{source} is a folder without {MANIFEST}, so it is no bundle of a run.")
         yield Evidence(source, path, None)
@@ -135,7 +142,10 @@ def run_id_in(source: str) -> str:
     run_id = source.removeprefix("runs:/").partition("/")[0]
     if len(run_id) != _RUN_ID_LENGTH or set(run_id) - set("0123456789abcdef"):
         raise InvalidInput(
-            [f"run is {source!r}, but must be a run id (32 hexadecimal digits) or the folder of a bundle."]
+            [
+                f"run is {source[:100]!r}, but must be a run id (32 hexadecimal digits) or the folder of "
+                "a bundle."
+            ]
         )
     return run_id
 
@@ -175,6 +185,8 @@ def _in_page(found: Evidence) -> Iterator[str]:
     for name, digest in said.items():
         if found.page.tags.get(name) != digest:
             yield f"The record has the digest {digest}, but {PAGE} says {name} {found.page.tags.get(name)}."
+    if not (origin := found.page.tags.get(ORIGIN, "https:")).startswith(("http:", "https:")):
+        yield f"{PAGE} says {ORIGIN} {origin!r}, but a run that travels names no place of a machine."
     yield from (f"{PAGE}: {problem}" for problem in other_params(found.page.params, recipe))
     if (found.page.status == "FAILED") != (found.record.outcome.failure is not None):
         yield f"{PAGE} says {found.page.status}, but the outcome's failure is {found.record.outcome.failure}."

@@ -19,6 +19,7 @@ from typing import Any
 
 from reproven.errors import RecordError
 from reproven.page import Row
+from reproven.texts import json_value
 
 STEP, EPOCH, WEIGHTS = "step", "epoch", "weights"
 LOSS = "train_loss"  # the metric of every step
@@ -159,11 +160,11 @@ def _split(content: bytes, name: str) -> list[tuple[bytes, Line]]:
     found = []
     for text in content.splitlines(keepends=True):
         try:
-            line = json.loads(text)
+            line = json_value(text.decode())
             kind, number, moment, *_ = line
             if kind not in (STEP, EPOCH, WEIGHTS) or type(number) is not int or type(moment) is not int:
                 raise ValueError("no finding begins like this")
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise RecordError(f"{name} is broken: {text[:40]!r} is not a finding: {error}.") from error
         found.append((text, line))
     return found

@@ -13,17 +13,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from reproven import journal
 from reproven.artifacts import write_text
 from reproven.errors import DiskError, InvalidInput, RecordError, ReprovenError
 from reproven.record import FORMAT, json_object, json_text
 
+Kind = TypeVar("Kind")
 FOLDER = "REPROVEN_STATE"  # the variable that names another place for all logbooks
 TRAIN, REPLAY = "train", "replay"
 _PLAN, _END, _SENT, _LOCK = "plan.json", "end.json", "sent.json", "lock"
@@ -147,12 +148,12 @@ class Logbook:
         Raises:
             RecordError: It cannot be read.
         """
-        return Plan(**self._values(_PLAN))
+        return self._read(_PLAN, Plan)
 
     @property
     def end(self) -> End | None:
         """How the training ended; None where it has not."""
-        return End(**self._values(_END)) if (self.path / _END).exists() else None
+        return self._read(_END, End) if (self.path / _END).exists() else None
 
     def conclude(self, end: End) -> None:
         """Says that the training is over, and every file there."""
@@ -161,20 +162,20 @@ class Logbook:
     @property
     def sent(self) -> Sent:
         """What the store has."""
-        return Sent(**self._values(_SENT)) if (self.path / _SENT).exists() else Sent()
+        return self._read(_SENT, Sent) if (self.path / _SENT).exists() else Sent()
 
     def keep(self, sent: Sent) -> None:
         """Notes what the store has."""
         write_text(self.path / _SENT, json_text({"format": FORMAT, **asdict(sent)}))
 
-    def _values(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, kind: Callable[..., Kind]) -> Kind:
         try:
             values = json_object(name, (self.path / name).read_text(encoding="utf-8"))
             if values.pop("format", None) != FORMAT:
                 raise RecordError(f"{name} is not of format {FORMAT}, which this version reads.")
-        except (OSError, ValueError, RecordError) as error:
+            return kind(**values)
+        except (OSError, ValueError, TypeError, RecordError) as error:
             raise RecordError(f"The logbook {self.path} cannot be read: {error}") from error
-        return values
 
     @property
     def checkpoints(self) -> list[Path]:

@@ -7,7 +7,7 @@ who writes a new one: that is what a copy of the seal, kept elsewhere, is for.
 from __future__ import annotations
 
 import hashlib
-import json
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,10 +16,20 @@ from typing import Any
 from reproven.artifacts import write_text
 from reproven.errors import RecordError, RevivalError
 from reproven.record import FORMAT, json_text
+from reproven.texts import json_value
 
 MANIFEST = "manifest.json"
 _TORCH = (".pth", ".pt")
 _CHUNK = 1 << 20
+LIMIT = 1 << 32  # bytes of a file of a record; a model's file has less
+_LONGEST_NAME = 255  # bytes; what a file system takes
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _SAME = " Its tensors are the same."
 
 
@@ -57,16 +67,17 @@ class Manifest:
                 its folder.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
             if values["format"] != FORMAT:
                 raise RecordError(f"{MANIFEST} is not of format {FORMAT}, which this version reads.")
             files = {path: _read_entry(entry) for path, entry in values["files"].items()}
+            for path in files:
+                _stays_inside(path)
+            found = cls(files)
+            is_same = found.text() == text
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(f"{MANIFEST} is not a manifest: {error!r}.") from error
-        for path in files:
-            _stays_inside(path)
-        found = cls(files)
-        if found.text() != text:
+        if not is_same:
             raise RecordError(f"{MANIFEST} has changed: it is not what its own digest says.")
         return found
 
@@ -79,9 +90,15 @@ def _read_entry(values: Mapping[str, Any]) -> Entry:
 
 
 def _stays_inside(path: str) -> None:
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path or str(parts) != path:
-        raise RecordError(f"{MANIFEST} names {path!r}, which is not a path inside its folder.")
+    inner = PurePosixPath(path)
+    if inner.is_absolute() or ".." in inner.parts or "\\" in path or str(inner) != path or not inner.parts:
+        raise RecordError(f"{MANIFEST} names {_shown(path)}, which is not a path inside its folder.")
+    if not path.isprintable() or any(len(part.encode()) > _LONGEST_NAME for part in inner.parts):
+        raise RecordError(f"{MANIFEST} names {_shown(path)}, which no file of a record is called.")
+
+
+def _shown(path: str) -> str:
+    return ascii(path) if len(path) < 100 else f"{path[:100]!a}…"
 
 
 def take(folder: Path, prefix: str = "") -> Manifest:
@@ -133,15 +150,35 @@ def _tensors(path: Path) -> dict[str, str]:
     return tensor_digests(value.state_dict() if isinstance(value, nn.Module) else value)
 
 
+def oddity(folder: Path, path: str) -> str | None:
+    """Why a path in a folder is no plain file that can be read, in a sentence; None where it is one.
+
+    Nothing is opened: to open a named pipe is to wait for whoever writes into it.
+    """
+    file = folder / path
+    inner = [file, *file.parents][: len(PurePosixPath(path).parts)]
+    try:
+        if any(part.is_symlink() for part in inner):
+            return f"{path} is a symbolic link or lies behind one, which no record has."
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} is missing."
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a special file")
+        return f"{path} is {kind}, but must be a plain file."
+    if found.st_size > LIMIT:
+        return f"{path} has {found.st_size} bytes, but no file of a record has more than {LIMIT}."
+    return None
+
+
 def check(manifest: Manifest, folder: Path) -> Iterator[str]:
     """What differs between a manifest and the files in a folder, each in a sentence; names every file."""
     for path, entry in manifest.files.items():
         file = folder / path
-        inner = [file, *file.parents][: len(PurePosixPath(path).parts)]
-        if any(part.is_symlink() for part in inner):
-            yield f"{path} is a symbolic link or lies behind one, which no record has."
-        elif not file.is_file():
-            yield f"{path} is missing."
+        if odd := oddity(folder, path):
+            yield odd
         elif (found := file_sha256(file)) != entry.sha256:
             size = file.stat().st_size
             sizes = f" ({size} bytes instead of {entry.size})" if size != entry.size else ""
@@ -168,5 +205,6 @@ def _which(file: Path, entry: Entry) -> str:
 
 
 def unlisted(manifest: Manifest, folder: Path) -> list[str]:
-    """Files in a folder that its manifest does not list."""
-    return [path for path in _paths(folder) if path not in manifest.files]
+    """Files in a folder that its manifest does not list, links and special files among them."""
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    return sorted(ascii(path)[1:-1] for path in found if path != MANIFEST and path not in manifest.files)

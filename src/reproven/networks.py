@@ -173,6 +173,11 @@ def build_mlp(
     return _seeded(lambda: _VARIANTS[variant](inputs, hidden), init=init, bias=bias, seed=seed)
 
 
+def weights_in_mlp(inputs: int, hidden: tuple[int, ...]) -> int:
+    """How many numbers `build_mlp` draws or sets for a network of these widths."""
+    return sum((width_in + 1) * width_out for width_in, width_out in pairwise((inputs, *hidden, 1)))
+
+
 def build_convolutional(*, init: str, bias: float | None, seed: int) -> nn.Module:
     """The convolutional TestNet, initialised as `build_mlp` does it."""
     return _seeded(ConvTestNet, init=init, bias=bias, seed=seed)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MAX_COUNT = 2**31 - 1  # of anything; far more steps than a store takes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
@@ -44,7 +46,7 @@ class Option:
         """Whether a Python value is of the right type and in range."""
         try:
             return bool(self.holds(value))
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError):
             return False
 
 
@@ -127,14 +129,13 @@ def number(
     )
 
 
-def whole(help: str, example: str, *, low: int, high: int | None = None, metavar: str = "COUNT") -> Option:
+def whole(help: str, example: str, *, low: int, high: int = MAX_COUNT, metavar: str = "COUNT") -> Option:
     """A whole number from `low` to `high`."""
-    limit = f"from {low} to {high}" if high is not None else f"of at least {low}"
     return Option(
         help=help,
         read=int,
-        holds=lambda value: is_whole(value) and low <= value <= (math.inf if high is None else high),
-        must=f"a whole number {limit}",
+        holds=lambda value: is_whole(value) and low <= value <= high,
+        must=f"a whole number from {low} to {high}",
         example=example,
         metavar=metavar,
     )
@@ -193,7 +194,9 @@ def widths(help: str, example: str) -> Option:
     return Option(
         help=help,
         read=lambda text: [int(part) for part in _parts(text)],
-        holds=lambda value: len(value) > 0 and _is_list_of(lambda w: is_whole(w) and 1 <= w < 2**31, value),
+        holds=lambda value: (
+            len(value) > 0 and _is_list_of(lambda w: is_whole(w) and 1 <= w <= MAX_COUNT, value)
+        ),
         must="whole numbers of at least 1, separated by commas",
         example=example,
         cast=tuple,

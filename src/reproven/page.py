@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import math
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproven.errors import RecordError
-from reproven.record import FORMAT, csv_text, json_text, read_rows
+from reproven.record import FORMAT, csv_text, json_text, read_rows, whole_number
+from reproven.texts import json_value
 
 PAGE = "run.json"
 METRICS = "metrics.csv"
+_OF_A_DATASET = {"name", "digest", "context", "source_type", "source", "schema", "profile"}
 _HEADER = ("key", "step", "timestamp", "value")
 
 
@@ -71,7 +75,7 @@ class Page:
             RecordError: It is not such a text.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
             if values.pop("format", None) != FORMAT:
                 raise RecordError(f"{PAGE} is not of format {FORMAT}, which this version reads.")
             page = cls(**values)
@@ -84,21 +88,41 @@ class Page:
 
 def _wrong_types(page: Page) -> list[str]:
     def is_texts(value: Any) -> bool:
-        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+        return isinstance(value, dict) and all(_is_key(k) and _is_text(v) for k, v in value.items())
+
+    def is_time(value: Any) -> bool:
+        return type(value) is int and 0 <= value < 2**63
+
+    def is_dataset(value: Any) -> bool:
+        return is_texts(value) and set(value) == _OF_A_DATASET and bool(value["name"] and value["digest"])
 
     sound = {
-        "run_id": isinstance(page.run_id, str),
-        "name": isinstance(page.name, str),
-        "experiment": isinstance(page.experiment, str),
+        "run_id": _is_text(page.run_id) and bool(re.fullmatch(r"[0-9a-f]{32}", page.run_id)),
+        "name": _is_text(page.name) and len(page.name) <= 8000,
+        "experiment": _is_text(page.experiment) and 0 < len(page.experiment.strip()) <= 500,
         "status": page.status in ("FINISHED", "FAILED"),
-        "start_time": isinstance(page.start_time, int),
-        "end_time": isinstance(page.end_time, int),
+        "start_time": is_time(page.start_time),
+        "end_time": is_time(page.end_time),
         "params": is_texts(page.params),
         "tags": is_texts(page.tags),
-        "description": isinstance(page.description, str),
-        "datasets": isinstance(page.datasets, list) and all(is_texts(item) for item in page.datasets),
+        "description": _is_text(page.description),
+        "datasets": isinstance(page.datasets, list) and all(is_dataset(item) for item in page.datasets),
     }
     return [f"{name} has a wrong value." for name, is_sound in sound.items() if not is_sound]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that a store can keep: UTF-8 without zeros."""
+    return isinstance(value, str) and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+
+
+def _is_key(name: str) -> bool:
+    """Whether a text can name a metric, a param or a tag in MLflow, where it may become a path."""
+    return (
+        bool(re.fullmatch(r"[\w.\-: /]{1,250}", name))
+        and posixpath.normpath(name) == name
+        and name[0] not in "./"
+    )
 
 
 def rows_text(rows: Sequence[Row]) -> str:
@@ -115,7 +139,10 @@ def read_metrics(text: str) -> list[Row]:
     found = []
     for number, cells in enumerate(read_rows(METRICS, text, _HEADER)[1], start=2):
         try:
-            found.append(Row(cells[0], int(cells[1]), int(cells[2]), float(cells[3])))
+            row = Row(cells[0], whole_number(cells[1]), whole_number(cells[2]), float(cells[3]))
+            if not _is_key(row.key) or repr(row.value) != cells[3] or not math.isfinite(row.value):
+                raise ValueError(f"{cells[0][:50]!r} is no name, or {cells[3][:50]!r} no finite number")
+            found.append(row)
         except (ValueError, IndexError) as error:
             raise RecordError(f"{METRICS}, line {number} cannot be read: {error}.") from error
     return found

@@ -18,6 +18,7 @@ from reproven.arithmetic import PORTABLE, PROFILES
 from reproven.errors import InvalidInput, name_among
 from reproven.initialisation import INIT_SCHEMES, parse_init, spell_init
 from reproven.options import Option
+from reproven.texts import json_value
 
 FORMAT = 1
 MAX_SEED = 2**32 - 1  # the largest that numpy's RandomState, which splits the rows, takes
@@ -198,7 +199,7 @@ class Recipe:
             InvalidInput: It is not such a text, or its values are not a recipe.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
         except ValueError as error:
             raise InvalidInput([f"The recipe is not JSON: {error}."]) from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:

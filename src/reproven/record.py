@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput, RecordError
 from reproven.recipe import Recipe
+from reproven.texts import json_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +115,7 @@ class Inputs:
                 standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
                 initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
         if problems := _contradictions(found, inputs):
             raise RecordError(" ".join(problems))
@@ -214,9 +216,9 @@ class Record:
                     failure=outcome["failure"],
                 ),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{OUTCOME} lacks a field or has a wrong one: {error}.") from error
-        if problems := _contradictory_weights(record.outcome):
+        if problems := _contradictory_steps(record):
             raise RecordError(" ".join(problems))
         return record
 
@@ -266,6 +268,17 @@ def read_rows(name: str, text: str, header: Sequence[str]) -> tuple[list[str], l
     return rows[0], rows[1:]
 
 
+def whole_number(cell: str) -> int:
+    """The whole number in a cell, from 0 to what a store can hold, spelled as Python spells it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", cell) or int(cell) >= 2**63:
+        raise ValueError(f"{cell[:50]!r} is no whole number from 0 to 2**63 - 1")
+    return int(cell)
+
+
 def _read_recipe(text: str) -> Recipe:
     try:
         return Recipe.from_json(text)
@@ -280,7 +293,7 @@ def json_object(name: str, text: str) -> dict[str, Any]:
         RecordError: It is not one; the error names the file.
     """
     try:
-        value = json.loads(text)
+        value = json_value(text)
     except ValueError as error:
         raise RecordError(f"{name} cannot be read as JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -309,7 +322,7 @@ def _read_losses(text: str) -> tuple[Step, ...]:
     header = ("step", "epoch", "batch", "loss", "float32")
     for number, row in enumerate(read_rows(LOSSES, text, header)[1]):
         try:
-            step, epoch, batch = (int(cell) for cell in row[:3])
+            step, epoch, batch = (whole_number(cell) for cell in row[:3])
             loss, bits = float(row[3]), struct.unpack(">f", bytes.fromhex(row[4]))[0]
         except (ValueError, struct.error) as error:
             raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error
@@ -351,8 +364,12 @@ def _contradictions(inputs: Inputs, said: Mapping[str, Any]) -> list[str]:
     return [f"{left} {a}, but {right} {b}." for left, a, right, b in pairs if a != b]
 
 
-def _contradictory_weights(outcome: Outcome) -> list[str]:
+def _contradictory_steps(record: Record) -> list[str]:
+    recipe, outcome = record.inputs.recipe, record.outcome
     problems = []
+    has = sum(step.ends_epoch for step in outcome.steps)
+    if outcome.failure is None and has != recipe.epochs:
+        problems.append(f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones.")
     if len(outcome.step_weights) != len(outcome.steps):
         problems.append(
             f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."

@@ -138,6 +138,7 @@ def prepare(recipe: Recipe) -> Trial:
 
 
 def _build(recipe: Recipe, *, inputs: int) -> nn.Module:
+    environment.require_memory(networks.weights_in_mlp(inputs, recipe.hidden), recipe.hidden)
     try:
         return networks.build_mlp(
             recipe.variant,

@@ -39,28 +39,37 @@ def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> 
         StoreError: The store does not hold the run.
     """
     to = Path(folder)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+    try:
+        is_taken = to.is_symlink() or (to.exists() and (not to.is_dir() or any(to.iterdir())))
+    except OSError as error:
+        raise _cannot_be_made(to, error) from error
+    if is_taken:
         raise InvalidInput([f"dir is {str(folder)!r}, which is there already. Name a folder that is not."])
     with gather(run, cache(partial(Store, tracking_uri))) as found:
         _refuse_contradictions(found)
-        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=_parent(to)) as temporary:
-            new = Path(temporary) / "bundle"
-            for path in (*found.manifest.files, MANIFEST):
-                (new / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
-            if to.exists():
-                to.rmdir()
-            new.rename(to)
+        try:
+            _write(found, to)
+        except (OSError, ValueError) as error:
+            raise _cannot_be_made(to, error) from error
     return to
 
 
-def _parent(folder: Path) -> Path:
-    parent = folder.resolve().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput([f"dir is {str(folder)!r}, which cannot be made: {error.strerror}."]) from error
-    return parent
+def _write(found: Evidence, to: Path) -> None:
+    parent = to.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=parent) as temporary:
+        new = Path(temporary) / "bundle"
+        for path in (*found.manifest.files, MANIFEST):
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
+        if to.exists():
+            to.rmdir()
+        new.rename(to)
+
+
+def _cannot_be_made(folder: Path, error: Exception) -> InvalidInput:
+    why = getattr(error, "strerror", None) or artifacts.first_line(error)
+    return InvalidInput([f"dir is {str(folder)[:100]!r}, which cannot be made: {why}."])
 
 
 def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: str | None = None) -> str:
@@ -78,8 +87,10 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
         RecordError: The folder is no bundle, or contradicts itself: then nothing is imported.
         StoreError: The store refuses.
     """
-    if not Path(folder).is_dir():
-        raise InvalidInput([f"dir is {str(folder)!r}, which is not a folder. Give one that `export` wrote."])
+    if not artifacts.is_folder(Path(folder)):
+        raise InvalidInput(
+            [f"dir is {str(folder)[:100]!r}, which is not a folder. Give one that `export` wrote."]
+        )
     store = cache(partial(Store, tracking_uri))
     with gather(str(folder), store) as found:
         _refuse_contradictions(found)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +201,14 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
     }
     with tracking.opened(made, inputs, code, **about) as book, begun(book, store):
         recording = Recording(made)
-        tracking.follow(book, recording, Journal(book.journal), uri=store.uri, watch=watch)
+        enough = len(found.record.outcome.steps) + 1  # a record may claim that it failed early
+        tracking.follow(
+            book,
+            recording,
+            Journal(book.journal),
+            uri=store.uri,
+            watch=lambda steps, total: islice(watch(steps, min(total, enough)), enough),
+        )
         again = recording.record(inputs)
         apart = difference.between(found.record, again)
         name, reasons = verdict.judge(apart, made.recipe.profile)

@@ -9,7 +9,7 @@ import torch
 
 from reproven import artifacts, pickles
 from reproven.errors import InvalidInput, ReprovenError, RevivalError
-from reproven.networks import Regressor, build_mlp
+from reproven.networks import Regressor, build_mlp, weights_in_mlp
 from reproven.recipe import Recipe
 from reproven.record import RECIPE
 
@@ -102,12 +102,17 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regres
     try:
         recipe = Recipe.from_json(artifacts.read_text(recipe_path))
         values = artifacts.read_json(standardisation)
-        features = tuple(values["features"])
+        features = _names(values["features"])
+        has = sum(tensor.numel() for tensor in state_dict.values())
+        if has != (wants := weights_in_mlp(len(features), recipe.hidden)):
+            raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
         network = build_mlp(recipe.variant, len(features), recipe.hidden, init="default", bias=None, seed=0)
         network.load_state_dict(state_dict)
         mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in ("mean", "scale"))
-        return Regressor(network, mean, scale, features, values["target"]).eval()
-    except (KeyError, TypeError, ValueError, RuntimeError, InvalidInput) as error:
+        if mean.shape != (len(features),) or scale.shape != mean.shape:
+            raise ValueError("mean and scale must have a number for each feature.")
+        return Regressor(network, mean, scale, features, *_names([values["target"]])).eval()
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, InvalidInput) as error:
         raise RevivalError(
             f"{weights} cannot be revived with {recipe_path.name} and {standardisation.name} beside it: "
             f"{str(error).splitlines()[0]}"
@@ -117,3 +122,9 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regres
             f"{weights} holds weights alone, and what it needs is not beside it: {error} "
             "Give the run, or the file model.pth."
         ) from error
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("features must be a list of names, and the target a name.")
+    return tuple(values)

@@ -103,9 +103,9 @@ def build(blueprint: Blueprint) -> nn.Module:
             return networks.build_convolution(**how)
         if blueprint.network == "testnet":
             return networks.build_convolutional(**how)
-        return networks.build_mlp(
-            blueprint.variant or "", blueprint.inputs or 0, blueprint.hidden or (), **how
-        )
+        inputs, hidden = blueprint.inputs or 0, blueprint.hidden or ()
+        environment.require_memory(networks.weights_in_mlp(inputs, hidden), hidden)
+        return networks.build_mlp(blueprint.variant or "", inputs, hidden, **how)
     except ValueError as error:
         problem = f"init is {blueprint.init}, which does not fit {blueprint.network}: {error}."
         raise InvalidInput([f"{problem} Try --init xavier_uniform."]) from error
