@@ -1,6 +1,7 @@
 """What tracking costs, as ratios measured side by side in one run: `make bench`.
 
-Training: a tracked run of 10,000 steps against the bare stock loop of the same steps, both warm.
+Training: a tracked run of 10,000 steps against the bare stock loop of the same steps, both warm; and with
+a checkpoint after each epoch of 4 steps against none.
 Process: `python src train` against bare imports, and against the same work written as the MLflow
 documentation shows. Each pair takes turns (A B A B …); the median of the pairs' ratios is printed with the
 smallest and the largest. Nothing here is a test: no time is asserted anywhere.
@@ -82,6 +83,7 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        os.environ["REPROVEN_STATE"] = folder
         print(f"{os.cpu_count()} cores, torch {torch.__version__}, {pairs} pairs each\n")
         long = Recipe(epochs=STEPS // 4)
         compare(
@@ -90,6 +92,10 @@ def main() -> None:
             lambda: stock_loop(long),
             pairs,
         )
+        often, never = (
+            lambda every=every: train(long, checkpoint_every=every) for every in ("1epoch", "9999epochs")
+        )
+        compare("the same with 2,500 checkpoints / with none", often, never, pairs)
         ours = lambda: process(str(ROOT / "src"), "train")  # noqa: E731
         imports = lambda: process("-c", "import torch, mlflow")  # noqa: E731
         docs = lambda: process(str(ROOT / "benchmarks" / "docs_way.py"), str(TABLE))  # noqa: E731

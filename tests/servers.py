@@ -40,7 +40,12 @@ class Server:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._process = subprocess.Popen(
             self._command,
-            env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": self._uri},
+            env={
+                **os.environ,
+                "PATH": path,
+                "MLFLOW_TRACKING_URI": self._uri,
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, of no use here
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -69,7 +69,7 @@ BAD: dict[str, list[str]] = {
     "PATH": ["", " ", "\t"],
 }
 #: Options whose values a command looks at late, or that may be empty: `mlflow run` gives an empty --run.
-LATE = {("predict", "form"), ("predict", "output"), ("replay", "more")}
+LATE = {("predict", "output"), ("replay", "more")}
 
 
 def options(command: click.Command) -> list[click.Option]:

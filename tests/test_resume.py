@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -15,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
 from forging import edit, flip
-from reproven import Recipe, Trained, audit, logbook, replay, resume, train
+from reproven import Recipe, Trained, audit, checkpoint, logbook, replay, resume, train
 from reproven.errors import InvalidInput, RecordError
 from reproven.interval import Interval
 from reproven.logbook import Logbook
@@ -181,8 +185,6 @@ def test_nothing_goes_on_from_damage(uri: str) -> None:
 
 
 def test_every_flipped_byte_of_a_checkpoint_is_found(uri: str) -> None:
-    from reproven import checkpoint
-
     book = stopped(Recipe(epochs=2, hidden=(1,)), 5, uri, checkpoint_every="1step")
     path = book.checkpoints[0]
     content = path.read_bytes()
@@ -461,3 +463,24 @@ def test_mlflow_run_resumes_too(whole: Trained, uri: str, client: MlflowClient, 
     found = client.get_run(run_id)
     assert found.info.status == "FINISHED"
     assert (Path(found.info.artifact_uri) / "losses.csv").read_bytes() == outcome(whole)["losses.csv"]
+
+
+@pytest.mark.parametrize("content", ["pickle", "archive", "json"])
+def test_a_checkpoint_runs_nothing(content: str, tmp_path: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.system, (f"touch {tmp_path}/ran",))
+
+    head = json.dumps({"format": 1, **dict.fromkeys(("step", "position", "epoch", "batch"), 0)}).encode()
+    held = io.BytesIO()
+    torch.save({"weights.a": Runs()}, held)
+    evil = {
+        "pickle": pickle.dumps(Runs()),
+        "archive": head + b"\n" + held.getvalue(),
+        "json": b"[" * 100_000 + b"\n",
+    }[content]
+    path = tmp_path / "checkpoint-000000000001"
+    path.write_bytes(hashlib.sha256(evil).hexdigest().encode() + evil)
+    with pytest.raises(RecordError, match="is not a checkpoint that this version reads"):
+        checkpoint.read(path)
+    assert not (tmp_path / "ran").exists()

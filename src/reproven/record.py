@@ -103,21 +103,8 @@ class Inputs:
         Raises:
             RecordError: A text is not what it must be, or contradicts another.
         """
-        recipe = _read_recipe(text_of(RECIPE))
-        inputs = _read_object(INPUTS, text_of(INPUTS))
-        environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
-        try:
-            found = cls(
-                recipe=recipe,
-                split_sha256=inputs["split_sha256"],
-                code=Code(**inputs["code"]),
-                environment=environment,
-                standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
-                initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
-        if problems := _contradictions(found, inputs):
+        found, problems = _read_inputs(text_of, names)
+        if problems:
             raise RecordError(" ".join(problems))
         return found
 
@@ -203,9 +190,10 @@ class Record:
         outcome = _read_object(OUTCOME, text_of(OUTCOME))
         steps = _read_losses(text_of(LOSSES))
         names, step_weights = _read_weights(text_of(WEIGHTS))
+        inputs, problems = _read_inputs(text_of, names)
         try:
             record = cls(
-                inputs=Inputs.read(text_of, names),
+                inputs=inputs,
                 outcome=Outcome(
                     steps=steps,
                     step_weights=step_weights,
@@ -218,7 +206,7 @@ class Record:
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{OUTCOME} lacks a field or has a wrong one: {error}.") from error
-        if problems := _contradictory_steps(record):
+        if problems := [*problems, *_contradictory_steps(record)]:
             raise RecordError(" ".join(problems))
         return record
 
@@ -277,6 +265,25 @@ def whole_number(cell: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,18}", cell) or int(cell) >= 2**63:
         raise ValueError(f"{cell[:50]!r} is no whole number from 0 to 2**63 - 1")
     return int(cell)
+
+
+def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[Inputs, list[str]]:
+    """Inputs from their texts, and what in these contradicts another, in sentences."""
+    recipe = _read_recipe(text_of(RECIPE))
+    inputs = _read_object(INPUTS, text_of(INPUTS))
+    environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
+    try:
+        found = Inputs(
+            recipe=recipe,
+            split_sha256=inputs["split_sha256"],
+            code=Code(**inputs["code"]),
+            environment=environment,
+            standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
+            initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
+    return found, _contradictions(found, inputs)
 
 
 def _read_recipe(text: str) -> Recipe:

@@ -262,7 +262,7 @@ class Store:
             start_time=run.info.start_time,
             end_time=run.info.end_time or 0,
             params={name: _elsewhere(name, value) for name, value in run.data.params.items()},
-            tags={name: value for name, value in run.data.tags.items() if _travels(name, value)},
+            tags={name: value for name, value in run.data.tags.items() if travels(name, value)},
             description=run.data.tags.get(DESCRIPTION, ""),
             datasets=[_dataset(item) for item in inputs],
         )
@@ -418,7 +418,7 @@ def _elsewhere(name: str, value: str) -> str:
     return Path(value).name if name == "data" else value
 
 
-def _travels(name: str, value: str) -> bool:
+def travels(name: str, value: str) -> bool:
     """Whether a tag says what the run is, and would be true on another machine."""
     if name == ORIGIN:
         return value.startswith("http")

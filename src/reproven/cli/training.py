@@ -38,6 +38,7 @@ _EVERY = kinds.whole(
 _OFFLINE = kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times.")
 _PROFILE = recipe.OPTIONS["profile"]
 _CLEAN = kinds.flag("Refuse to run code that differs from its commit.")
+_FORM = kinds.choice("Which saved form to revive.", ("model", "state_dict", "registered"))
 _LAST = kinds.whole("How many runs at most.", "10", low=1)
 
 
@@ -187,7 +188,7 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
 @main.command()
 @click.argument("source")
 @click.argument("table")
-@click.option("--form", metavar="[model|state_dict|registered]", help="Which saved form to revive.")
+@checked_option("form", _FORM, None)
 @checked_option("profile", _PROFILE, arithmetic.PORTABLE)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @answering
@@ -210,14 +211,16 @@ def predict(
       reproven predict models:/boston-mlp@champion houses.csv
       reproven predict model.pth houses.csv --json
     """
-    beside, problems = kinds.read_checked({"profile": _PROFILE}, given({"profile": profile}))
+    beside, problems = kinds.read_checked(
+        {"form": _FORM, "profile": _PROFILE}, given({"form": form, "profile": profile})
+    )
     if problems := problems + not_blank(tracking_uri=tracking_uri):
         raise InvalidInput(problems)
     arithmetic.enter(beside.get("profile", arithmetic.PORTABLE))
     with importing():
         from reproven.verbs.predict import predict as run_predict
 
-    target, predictions = run_predict(source, table, form, tracking_uri=tracking_uri)
+    target, predictions = run_predict(source, table, beside.get("form"), tracking_uri=tracking_uri)
     if as_json:
         text = json.dumps({"target": target, "predictions": [float(p) for p in predictions]}) + "\n"
     else:

@@ -17,7 +17,7 @@ from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.evidence import Evidence, contradictions, gather
 from reproven.manifest import MANIFEST
 from reproven.run import DESCRIPTION, PREFIX, SEAL
-from reproven.store import Store
+from reproven.store import Store, travels
 
 IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
 
@@ -105,10 +105,11 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
             ) as run,
             tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
         ):
+            tags = {name: value for name, value in page.tags.items() if travels(name, value)}
             run.end_time, run.failed = page.end_time, page.status == "FAILED"
             text = page.description.replace(page.run_id, run.id)
             own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: page.run_id}
-            run.describe(params=page.params, tags={**page.tags, **own})
+            run.describe(params=page.params, tags={**tags, **own})
             run.log_datasets(page.datasets)
             run.log_rows(found.rows)
             for path in (*found.manifest.files, MANIFEST):  # and nothing that lies beside them
