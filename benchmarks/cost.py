@@ -19,6 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import reproven
+
+reproven.enter("portable")  # the default of a run, for both sides, and before torch is there
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

@@ -275,7 +275,7 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     (run,) = runs()
     assert run.info.status == "KILLED"
     assert process.returncode == 128 + number
-    assert said == "Stopped. A run that was open is KILLED; `reproven resume RUN` goes on with it.\n"
+    assert said == "Stopped. A run that was open is KILLED; `reproven doctor` says how to go on.\n"
     (book,) = logbook.every()
     assert book.steps_done >= len(client.get_metric_history(run.info.run_id, "train_loss")) > 0
     assert int(book.checkpoints[0].name[-12:]) == book.steps_done

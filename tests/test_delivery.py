@@ -197,7 +197,7 @@ def test_a_server_that_refuses_from_the_start_is_told_at_once(server: Server) ->
     process = start(server.address, "--epochs", "2")
     said, why = process.communicate(timeout=60)
     assert (process.returncode, said) == (2, "")
-    assert "Nothing was trained. Start the store, or train with --offline." in why
+    assert "Nothing was trained. Start the store, or go on with --offline." in why
     assert "Traceback" not in why
     assert not logbook.every()
     found, _ = result(start(server.address, "--epochs", "2", "--offline", "--register-model", "offline"))

@@ -14,7 +14,8 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
-from reproven import Recipe, Trained, doctor, logbook, replay, train
+from reproven import Recipe, Trained, doctor, logbook, replay, resume, sync, train
+from reproven.errors import StoreError
 from reproven.run import HEARTBEAT, HOST, LOGBOOK
 from test_resume import Stopped, stop_before, stopped
 
@@ -107,3 +108,28 @@ def test_what_a_dying_process_left_half_made_is_removed(own: str) -> None:
     book.path.rename(book.path.with_name(f".{book.id}"))
     list(doctor(tracking_uri=own))
     assert list(logbook.place().iterdir()) == []
+
+
+def test_a_damaged_logbook_is_named_and_hides_no_other(own: str, tmp_path: Path) -> None:
+    damaged, sound = stopped(RECIPE, 2, own), stopped(RECIPE, 3, own)
+    (damaged.path / "plan.json").write_text("{")
+    cases = {case.run_id: case for case in doctor(tracking_uri=own)}
+    assert cases[damaged.id].state == "damaged"
+    assert "plan.json cannot be read as JSON" in cases[damaged.id].words
+    assert cases[str(sound.sent.run_id)].state == "stopped"
+    states = {found.logbook: found.state for found in sync()}
+    assert states == {damaged.id: "refused", sound.id: "stopped"}
+    assert resume(sound.id).failure is None
+
+
+def test_an_offline_run_that_was_stopped_is_kept_though_its_store_is_away(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Stopped):
+        train(RECIPE, tracking_uri="http://127.0.0.1:9", offline=True, watch=stop_before(5))
+    (book,) = logbook.every()
+    with pytest.raises(StoreError, match="go on with --offline"):
+        resume(book.id)
+    assert resume(book.id, offline=True).offline
+    assert resume(book.id, tracking_uri=own).run_id != book.id

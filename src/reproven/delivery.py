@@ -23,7 +23,7 @@ from reproven.store import Store
 
 _UNKNOWN = "?"  # begun, and perhaps done
 _SECONDS_BETWEEN_BEATS = 30.0
-_LARGEST_PIECE = 1 << 20  # bytes of the journal at a time
+_LARGEST_PIECE = 1 << 16  # bytes of the journal at a time; about as many rows as one batch takes
 _SECONDS_TO_STOP = 0.7
 
 
@@ -203,27 +203,27 @@ class Delivery:
 
 
 @contextmanager
-def begun(book: Logbook, store: Store | None) -> Iterator[None]:
+def begun(book: Logbook, store: Store | None, *, is_new: bool) -> Iterator[None]:
     """Makes the run in its store before the block, and ends it there if the block does not end well.
 
     Args:
         book: The run's logbook, held.
         store: Where to; None for nowhere.
+        is_new: Whether nothing is lost with the logbook: it is removed if the store refuses.
 
     Raises:
-        StoreError: The store refuses; a logbook that has just been made is then removed.
+        StoreError: The store refuses.
     """
     if store is None:
         yield
         return
-    is_new = book.sent.run_id is None
     try:
         delivery = Delivery(book, store)
         delivery.run.go_on()
     except StoreError as error:
         if is_new:
             book.remove()
-        raise StoreError(f"{error} Nothing was trained. Start the store, or train with --offline.") from error
+        raise StoreError(f"{error} Nothing was trained. Start the store, or go on with --offline.") from error
     try:
         yield
     except StoreError:  # it was trained, and waits for `sync`

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _SOURCE = Path(__file__).resolve().parent.parent
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_COURTESY = 10  # of 19: what runs beside a training leaves the cores to it
 _NOT_REBUILT = {"reproven", "pip", "setuptools", "wheel", "uv"}
 
 
@@ -62,7 +64,9 @@ def call(
 
 
 @contextmanager
-def meanwhile(arguments: Sequence[str], uri: str, *, after: float) -> Iterator[None]:
+def meanwhile(
+    arguments: Sequence[str], uri: str, *, after: float, only_if: Callable[[], bool]
+) -> Iterator[None]:
     """Runs `reproven …` beside the block, if that lasts, and kills it at the block's end.
 
     Its standard input ends when this process does, in whatever way.
@@ -71,19 +75,23 @@ def meanwhile(arguments: Sequence[str], uri: str, *, after: float) -> Iterator[N
         arguments: The command and its options; anybody on this machine can see them.
         uri: The tracking store, which nobody else sees.
         after: Seconds that the block has to last.
+        only_if: Asked then, whether it is worth it.
     """
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
+        if not only_if():
+            return
         started.append(
             subprocess.Popen(
                 [sys.executable, *_PROGRAM, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env=_environment({"MLFLOW_TRACKING_URI": uri}, _SOURCE),
-                start_new_session=True,  # Ctrl-C is for this process
+                process_group=0,  # Ctrl-C is for this process
             )
         )
+        os.setpriority(os.PRIO_PROCESS, started[0].pid, _COURTESY)
 
     timer = threading.Timer(after, start)
     timer.daemon = True

@@ -321,6 +321,7 @@ def find(run: str) -> Logbook | None:
     """The logbook of a run, by its own id or by the run's id in a store."""
     run = run.removeprefix("runs:/").strip("/")
     for book in every():
-        if book.id == run or book.sent.run_id == run or book.plan.adopted == run:
-            return book
+        with contextlib.suppress(RecordError):  # of another run
+            if run in (book.id, book.sent.run_id, book.plan.adopted):
+                return book
     return None

@@ -39,7 +39,11 @@ def noticed() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before: dict[signal.Signals, Any] = {number: signal.signal(number, note) for number in _SIGNALS}
+    before: dict[signal.Signals, Any] = {
+        number: signal.signal(number, note)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN  # as a shell's background job has it
+    }
     try:
         yield stop
     finally:

@@ -37,7 +37,8 @@ from reproven.trial import Trial
 
 #: Passes steps through, told how many there will be: a progress bar does its work in between.
 Watch = Callable[[Iterable[Step], int], Iterable[Step]]
-_SECONDS_ALONE = 1.0  # a training shorter than this sends everything at its end
+_SECONDS_ALONE = 0.25  # of training, after which its length is guessed
+_SECONDS_WORTH = 1.0  # of training still to come that are worth a process beside it
 _EXAMPLE_ROWS = 3
 
 
@@ -87,14 +88,13 @@ def opened(
     return logbook.opened(plan, files)
 
 
-def follow(book: Logbook, recording: Recording, kept: Journal, *, uri: str | None, watch: Watch) -> None:
+def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) -> None:
     """Trains from wherever the state stands, each finding in the journal before the next step.
 
     Args:
         book: The run's logbook.
         recording: What is trained.
         kept: The journal, up to where the state stands.
-        uri: The store to which a process of its own brings the journal meanwhile; None for none.
         watch: Passes the steps through.
 
     Raises:
@@ -115,7 +115,7 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, uri: str | Non
         checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
         book.forget_old_checkpoints()
 
-    with book.writing(), stopping.noticed() as stop, _courier(book, uri):
+    with book.writing(), stopping.noticed() as stop:
         if done == 0:
             look_at_weights(0)
         for step in watch(recording.steps(), made.total_steps - done):
@@ -131,11 +131,23 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, uri: str | Non
                 raise KeyboardInterrupt(stop.number)
 
 
-def _courier(book: Logbook, uri: str | None) -> AbstractContextManager[None]:
-    """Has a process of its own send the journal, once training has lasted a while."""
+def sending(book: Logbook, recording: Recording, uri: str | None) -> AbstractContextManager[None]:
+    """Has a process of its own send the journal during the block, if training lasts.
+
+    Args:
+        book: The run's logbook.
+        recording: What is trained.
+        uri: The store; None for none.
+    """
     if uri is None:
         return nullcontext()
-    return elsewhere.meanwhile(["sync", book.id, "--follow"], uri, after=_SECONDS_ALONE)
+    before, total = len(recording.losses), recording.made.total_steps
+
+    def lasts() -> bool:
+        done = len(recording.losses)
+        return (total - done) * _SECONDS_ALONE > _SECONDS_WORTH * (done - before)
+
+    return elsewhere.meanwhile(["sync", book.id, "--follow"], uri, after=_SECONDS_ALONE, only_if=lasts)
 
 
 def conclude(

@@ -30,7 +30,7 @@ class _Commands(click.Group):
         except KeyboardInterrupt as stop:
             number = stop.args[0] if stop.args else signal.SIGINT
             click.echo(
-                "Stopped. A run that was open is KILLED; `reproven resume RUN` goes on with it.", err=True
+                "Stopped. A run that was open is KILLED; `reproven doctor` says how to go on.", err=True
             )
             sys.exit(128 + number)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from reproven import logbook
 from reproven.address import without_credentials
-from reproven.errors import StoreError
+from reproven.errors import RecordError, StoreError
 from reproven.logbook import Logbook
 from reproven.store import Store
 
-RUNNING, STOPPED, UNSENT, LOST = "running", "stopped", "unsent", "lost"
+RUNNING, STOPPED, UNSENT, LOST, DAMAGED = "running", "stopped", "unsent", "lost", "damaged"
 STALE = 600.0  # seconds without a sign of life, after which a run on another machine counts as lost
 
 
@@ -25,7 +25,8 @@ class Case:
         run_id: The run's id in its store, or the logbook's as long as there is none.
         name: The run's name.
         state: `running`; `stopped`: its process is gone; `unsent`: it is trained, and its store lacks
-            some of it; `lost`: nothing of it is on this machine, and its process gave no sign of life.
+            some of it; `lost`: nothing of it is on this machine, and its process gave no sign of life;
+            `damaged`: its logbook cannot be read.
         marked: Whether the store was told just now that the run is KILLED.
         words: What is to say, and to do.
     """
@@ -56,8 +57,11 @@ def doctor(*, stale: float = STALE, tracking_uri: str | None = None) -> Iterator
     store = Store(tracking_uri)
     known = set()
     for book in logbook.every():
-        known.add(book.sent.run_id)
-        yield _case(book, store)
+        try:
+            known.add(book.sent.run_id)
+            yield _case(book, store)
+        except RecordError as error:
+            yield Case(run_id=book.id, name="?", state=DAMAGED, marked=False, words=str(error))
     for run in store.running():
         silent = time.time() - run.last_sign
         if run.run_id not in known and silent > stale:

@@ -199,16 +199,15 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
         "register_model": None,
         "alias": None,
     }
-    with tracking.opened(made, inputs, code, **about) as book, begun(book, store):
+    enough = len(found.record.outcome.steps) + 1  # a record may claim that it failed early
+
+    def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
+        return islice(watch(steps, min(total, enough)), enough)
+
+    with tracking.opened(made, inputs, code, **about) as book, begun(book, store, is_new=True):
         recording = Recording(made)
-        enough = len(found.record.outcome.steps) + 1  # a record may claim that it failed early
-        tracking.follow(
-            book,
-            recording,
-            Journal(book.journal),
-            uri=store.uri,
-            watch=lambda steps, total: islice(watch(steps, min(total, enough)), enough),
-        )
+        with tracking.sending(book, recording, store.uri):
+            tracking.follow(book, recording, Journal(book.journal), watch=enough_of)
         again = recording.record(inputs)
         apart = difference.between(found.record, again)
         name, reasons = verdict.judge(apart, made.recipe.profile)

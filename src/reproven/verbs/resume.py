@@ -94,7 +94,7 @@ def _resume(
         return delivered(book, store)
     made = _same_trial(book, data)
     recording, kept = _recalled(book, made, say)
-    return carry_through(book, recording, kept, store, watch=watch)
+    return carry_through(book, recording, kept, store, is_new=False, watch=watch)
 
 
 def _text(book: Logbook, name: str) -> str:

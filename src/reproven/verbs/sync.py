@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reproven import logbook
 from reproven.address import without_credentials
 from reproven.delivery import Delivery, deliver
-from reproven.errors import InvalidInput, StoreError
+from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.logbook import Held, Logbook
 from reproven.store import Store, address
 
@@ -58,7 +58,10 @@ def sync(runs: Sequence[str] = (), *, tracking_uri: str | None = None) -> Iterat
             ]
         )
     for book in [book for book in books.values() if book] or logbook.every():
-        yield _sync(book, tracking_uri, is_named=bool(runs))
+        try:
+            yield _sync(book, tracking_uri, is_named=bool(runs))
+        except RecordError as error:
+            yield Synced(run_id=book.id, logbook=book.id, name="?", state=REFUSED, words=str(error))
 
 
 def _sync(book: Logbook, tracking_uri: str | None, *, is_named: bool) -> Synced:
@@ -112,7 +115,7 @@ def follow(
     if book is None:
         raise InvalidInput([f"There is no logbook {run} in {logbook.place()}."])
     delivery: Delivery | None = None
-    is_away, pause = False, _SECONDS_BETWEEN_SENDINGS
+    is_away, pause = False, 0.0
     while not wait(pause):
         try:
             delivery = delivery or Delivery(book, Store(tracking_uri, book.plan.folder))
@@ -121,7 +124,7 @@ def follow(
         except StoreError as error:
             if not is_away:
                 say(f"{error} Training goes on; what is missing is sent when the store is back.")
-            is_away, pause = True, min(2 * pause, _LONGEST_WAIT)
+            is_away, pause = True, min(2 * pause + _SECONDS_BETWEEN_SENDINGS, _LONGEST_WAIT)
         else:
             if is_away:
                 say("The store is back, and has all there is.")

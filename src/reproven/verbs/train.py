@@ -113,11 +113,11 @@ def train(
         "alias": alias,
     }
     with tracking.opened(made, inputs, code, **about) as book:
-        return carry_through(book, Recording(made), Journal(book.journal), store, watch=watch)
+        return carry_through(book, Recording(made), Journal(book.journal), store, is_new=True, watch=watch)
 
 
 def carry_through(
-    book: Logbook, recording: Recording, kept: Journal, store: Store | None, *, watch: Watch
+    book: Logbook, recording: Recording, kept: Journal, store: Store | None, *, is_new: bool, watch: Watch
 ) -> Trained:
     """Trains what is left of a run, from wherever its state stands, and delivers it.
 
@@ -126,14 +126,16 @@ def carry_through(
         recording: What is trained, and what it found so far.
         kept: The journal, up to where the state stands.
         store: Where to; None leaves that to `sync`.
+        is_new: Whether the run begins here.
         watch: Passes the steps through.
 
     Raises:
         StoreError, DiskError, KeyboardInterrupt: As for `train`.
     """
-    with begun(book, store):
-        tracking.follow(book, recording, kept, uri=store.uri if store else None, watch=watch)
-        tracking.conclude(book, recording, tags=_last_tags(recording), linked={})
+    with begun(book, store, is_new=is_new):
+        with tracking.sending(book, recording, store.uri if store else None):
+            tracking.follow(book, recording, kept, watch=watch)
+            tracking.conclude(book, recording, tags=_last_tags(recording), linked={})
         return delivered(book, store)
 
 
