@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from reproven import Recipe, train
+from reproven import Recipe, arithmetic, train
 from reproven.networks import MLPModule
 from reproven.trial import prepare
 
@@ -75,7 +75,11 @@ def stock_loop(recipe: Recipe) -> None:
 
 def process(*command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", *command], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", *command],
+        env=arithmetic.users_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(done.stderr)
