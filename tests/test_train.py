@@ -209,7 +209,7 @@ def test_a_long_run_can_be_watched(uri: str, client: MlflowClient) -> None:
                         seen.set()
                     time.sleep(0.1)
 
-    train(Recipe(epochs=1), tracking_uri=uri, experiment="watched", watch=watch)
+    train(Recipe(epochs=10), tracking_uri=uri, experiment="watched", watch=watch)
     assert seen.is_set()
 
 

@@ -18,7 +18,7 @@ from reproven.errors import ReprovenError, StoreError
 from reproven.histograms import from_json
 from reproven.journal import WEIGHTS, Line
 from reproven.logbook import End, Logbook
-from reproven.run import HEARTBEAT, LOGBOOK, SEAL, Run, write_image
+from reproven.run import HEARTBEAT, LOGBOOK, PARENT, SEAL, Run, write_image
 from reproven.store import Store
 
 _UNKNOWN = "?"  # begun, and perhaps done
@@ -87,6 +87,11 @@ class Delivery:
         with self._book.writing():
             self._book.keep(self._sent)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether the store may still lack something."""
+        return self._book.path.exists()
+
     def send(self) -> None:
         """Sends everything that is there and was not sent.
 
@@ -96,7 +101,7 @@ class Delivery:
         """
         plan, self._sent = self._plan, self._book.sent  # of which another process may have sent some
         if not self._sent.described:
-            parent = {} if plan.parent is None else {"mlflow.parentRunId": plan.parent}
+            parent = {} if plan.parent is None else {PARENT: plan.parent}
             self.run.describe(params=plan.params, tags={**plan.tags, **parent})
             self.run.log_datasets(plan.datasets)
             self._note(described=True)
@@ -255,6 +260,8 @@ def _give_up(delivery: Delivery, status: str) -> None:
     done = threading.Event()
 
     def tell() -> None:
+        if not delivery.is_needed:  # it was stopped once everything was there
+            return
         try:
             delivery.run.end(status)
             delivery.send()

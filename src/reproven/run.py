@@ -31,6 +31,8 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_GIT_COMMIT,
     MLFLOW_GIT_DIRTY,
     MLFLOW_LOGGED_IMAGES,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
 )
 
 from reproven import manifest
@@ -56,7 +58,8 @@ REPLAYED = f"{PREFIX}replayed."  # on a run, with the replay's id: that replay's
 VERDICT = f"{PREFIX}verdict"  # on a replay; on a run, the last one
 IMAGES = "images"  # where the UI looks for them, in a run that says that it has some
 HAS_IMAGES = {MLFLOW_LOGGED_IMAGES: "True"}
-DESCRIPTION = "mlflow.note.content"
+DESCRIPTION = MLFLOW_RUN_NOTE
+PARENT = MLFLOW_PARENT_RUN_ID
 CONTEXT = "mlflow.data.context"
 LIVE = f"{PREFIX}live."  # of tags that are true of one machine, or for a while
 LOGBOOK = f"{LIVE}logbook"  # where the run is kept until the store has it

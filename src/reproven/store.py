@@ -23,7 +23,6 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_GIT_COMMIT,
     MLFLOW_GIT_DIRTY,
     MLFLOW_LOGGED_IMAGES,
-    MLFLOW_PARENT_RUN_ID,
     MLFLOW_SOURCE_NAME,
     MLFLOW_SOURCE_TYPE,
     MLFLOW_USER,
@@ -40,6 +39,7 @@ from reproven.run import (
     LIVE,
     LOGBOOK,
     ORIGIN,
+    PARENT,
     PREFIX,
     RECIPE_TAG,
     REPLAY_OF,
@@ -100,7 +100,7 @@ class Store:
         Raises:
             StoreError: The store refuses, or MLFLOW_RUN_ID names a run that has ended.
         """
-        tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        tags = {PARENT: parent} if parent else {}
         if adopt and "MLFLOW_RUN_ID" in os.environ:
             run = self.adopt(os.environ["MLFLOW_RUN_ID"])
             run.describe(params={}, tags=tags)
