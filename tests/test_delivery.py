@@ -70,7 +70,7 @@ def start(uri: str, *arguments: str, slowed: bool = False) -> subprocess.Popen[s
     )
 
 
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
+def until(what: Callable[[], Any], seconds: float = 120) -> Any:
     """Waits for something that becomes true."""
     end = time.monotonic() + seconds
     while not (found := what()):

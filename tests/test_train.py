@@ -201,7 +201,7 @@ def test_a_long_run_can_be_watched(uri: str, client: MlflowClient) -> None:
         for step in steps:
             yield step
             if step.step == 3:
-                until = time.monotonic() + 20
+                until = time.monotonic() + 90
                 while time.monotonic() < until and not seen.is_set():
                     found = client.get_experiment_by_name("watched")
                     run = client.search_runs([found.experiment_id])[0]
