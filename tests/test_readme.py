@@ -36,7 +36,19 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_commands_to_run() -> None:
     assert {shlex.split(line)[1] for line in COMMANDS} == {
-        *("train", "predict", "weights", "runs", "replay", "audit", "seal", "import", "doctor", "sync")
+        *(
+            "train",
+            "predict",
+            "weights",
+            "runs",
+            "replay",
+            "audit",
+            "seal",
+            "import",
+            "doctor",
+            "sync",
+            "promote",
+        )
     }
 
 

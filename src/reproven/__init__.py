@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reproven.verbs.bundle import export, import_
     from reproven.verbs.doctor import doctor
     from reproven.verbs.predict import predict
+    from reproven.verbs.promote import Promoted, promote, roll_back
     from reproven.verbs.replay import replay, replays
     from reproven.verbs.resume import resume
     from reproven.verbs.revive import revive
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "reproven.verbs.audit",
     "Initialised": "reproven.verbs.weights",
+    "Promoted": "reproven.verbs.promote",
     "Recipe": "reproven.recipe",
     "Trained": "reproven.verbs.train",
     "Verdict": "reproven.verdict",
@@ -37,10 +39,12 @@ _HOMES = {
     "export": "reproven.verbs.bundle",
     "import_": "reproven.verbs.bundle",
     "predict": "reproven.verbs.predict",
+    "promote": "reproven.verbs.promote",
     "replay": "reproven.verbs.replay",
     "replays": "reproven.verbs.replay",
     "resume": "reproven.verbs.resume",
     "revive": "reproven.verbs.revive",
+    "roll_back": "reproven.verbs.promote",
     "seal": "reproven.verbs.audit",
     "sync": "reproven.verbs.sync",
     "train": "reproven.verbs.train",
@@ -50,6 +54,7 @@ _HOMES = {
 __all__ = [
     "Audit",
     "Initialised",
+    "Promoted",
     "Recipe",
     "Trained",
     "Verdict",
@@ -60,10 +65,12 @@ __all__ = [
     "export",
     "import_",
     "predict",
+    "promote",
     "replay",
     "replays",
     "resume",
     "revive",
+    "roll_back",
     "seal",
     "sync",
     "train",
