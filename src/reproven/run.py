@@ -195,7 +195,9 @@ class Run:
                 client.log_model_artifacts(model_id, folder)
             client.set_logged_model_tags(model_id, {SEAL: seal})
             client.finalize_logged_model(model_id, "READY")
-            client.log_outputs(self.id, [LoggedModelOutput(model_id, step)])
+            outputs = client.get_run(self.id).outputs
+            if model_id not in [made.model_id for made in (outputs.model_outputs if outputs else [])]:
+                client.log_outputs(self.id, [LoggedModelOutput(model_id, step)])  # MLflow takes it once only
 
     def registered(self, model_uri: str, name: str) -> str | None:
         """The version as which a logged model of this run is registered; None where it is not."""
