@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,22 @@ def forge_recipe(bundle: Path, **changed: Any) -> None:
     )
     (bundle / "run.json").write_text(page.text())
     reseal(bundle)
+
+
+class Stopped(BaseException):
+    """What ends a training in a test, as nothing in the package would."""
+
+
+def stop_before(step: int, error: type[BaseException] = Stopped) -> Any:
+    """A `watch` that raises an error before a step is recorded."""
+
+    def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
+        for found in steps:
+            if found.step == step:
+                raise error
+            yield found
+
+    return watch
 
 
 def nudged(step: int, name: str, index: tuple[int, ...]) -> Callable[[trial.Trial], Any]:

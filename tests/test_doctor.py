@@ -14,10 +14,11 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
+from forging import Stopped, stop_before
 from reproven import Recipe, Trained, doctor, logbook, replay, resume, sync, train
 from reproven.errors import StoreError
 from reproven.run import HEARTBEAT, HOST, LOGBOOK
-from test_resume import Stopped, stop_before, stopped
+from test_resume import stopped
 
 RECIPE = Recipe(epochs=3)
 

@@ -22,7 +22,7 @@ import torch
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
-from forging import edit, flip
+from forging import Stopped, edit, flip, stop_before
 from reproven import Recipe, Trained, audit, checkpoint, logbook, replay, resume, train
 from reproven.errors import InvalidInput, RecordError
 from reproven.interval import Interval
@@ -33,20 +33,6 @@ from reproven.record import Step
 RECIPE = Recipe(epochs=6)  # of 4 steps each
 #: What a run's files say of what came out; the others name times, ids or this machine.
 OUTCOME = ("losses.csv", "weights.csv", "outcome.json", "histograms.json", "recipe.json", "inputs.json")
-
-
-class Stopped(BaseException):
-    pass
-
-
-def stop_before(step: int, error: type[BaseException] = Stopped) -> Any:
-    def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
-        for found in steps:
-            if found.step == step:
-                raise error
-            yield found
-
-    return watch
 
 
 def stopped(recipe: Recipe, step: int, uri: str, **options: Any) -> Logbook:

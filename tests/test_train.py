@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from conftest import QUICK
+from forging import Stopped, stop_before
 from reproven import Recipe, Trained, logbook, train
 from reproven.digests import tensor_digests, tensor_sha256
 from reproven.errors import DataError, InvalidInput, StoreError
@@ -165,27 +166,13 @@ def test_weights_that_become_infinite_in_the_last_step_fail_the_run(uri: str) ->
     assert "The weights became infinite at step 0" in outcome.failure
 
 
-class Stopped(Exception):
-    pass
-
-
-def stop_after(count: int, error: type[BaseException]) -> object:
-    def watch(steps: Iterable[Step], total: int) -> Iterable[Step]:
-        for step in steps:
-            if step.step == count:
-                raise error
-            yield step
-
-    return watch
-
-
 @pytest.mark.parametrize(("error", "status"), [(Stopped, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_run_that_is_stopped_says_so_and_keeps_its_losses(
     uri: str, client: MlflowClient, error: type[BaseException], status: str
 ) -> None:
     name = f"stopped by {error.__name__}"
     with pytest.raises(error):
-        train(QUICK, tracking_uri=uri, experiment=name, watch=stop_after(5, error))  # type: ignore[arg-type]
+        train(QUICK, tracking_uri=uri, experiment=name, watch=stop_before(5, error))
     (run,) = client.search_runs([client.get_experiment_by_name(name).experiment_id])
     assert run.info.status == status
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 5
