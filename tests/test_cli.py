@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from conftest import ROOT, Cli
-from reproven import Trained, data, logbook
+from conftest import QUICK, ROOT, Cli
+from reproven import Trained, data, logbook, train
 from reproven.blueprint import OPTIONS as BLUEPRINT_OPTIONS
 from reproven.recipe import OPTIONS
 
@@ -226,10 +226,13 @@ def test_bad_options_of_the_other_commands_are_named(cli: Cli, files: Path) -> N
         assert words in done.stderr
 
 
-def test_runs_lists_the_newest_first(cli: Cli, trained: Trained) -> None:
-    found = json.loads(cli("runs", "--experiment", "shared", "--last", "1", "--json").stdout)["runs"]
-    assert [run["run_id"] for run in found] == [trained.run_id]
-    assert "test_rmse" in cli("runs", "--experiment", "shared").stdout
+def test_runs_lists_the_newest_first(cli: Cli, trained: Trained, uri: str) -> None:
+    older, newer = (train(QUICK, tracking_uri=uri, experiment="listed").run_id for _ in range(2))
+    found = json.loads(cli("runs", "--experiment", "listed", "--json").stdout)["runs"]
+    assert [run["run_id"] for run in found] == [newer, older]
+    found = json.loads(cli("runs", "--experiment", "listed", "--last", "1", "--json").stdout)["runs"]
+    assert [run["run_id"] for run in found] == [newer]
+    assert "test_rmse" in cli("runs", "--experiment", "listed").stdout
     done = cli("runs", "--experiment", "sharde")
     assert done.returncode == 2
     assert "has no experiment 'sharde'. Did you mean shared?" in done.stderr
@@ -278,7 +281,7 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     assert said == "Stopped. A run that was open is KILLED; `reproven doctor` says how to go on.\n"
     (book,) = logbook.every()
     assert book.steps_done >= len(client.get_metric_history(run.info.run_id, "train_loss")) > 0
-    assert int(book.checkpoints[0].name[-12:]) == book.steps_done
+    assert book.newest_checkpoint == book.steps_done
 
 
 def test_several_processes_may_make_one_new_store(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from reproven.errors import InvalidInput, StoreError
 from reproven.page import read_metrics
 from reproven.verbs import sync as verb
 from servers import Postgres, Server, postgres
-from test_resume import outcome, sent, stopped, stored
+from test_resume import outcome, sent, stopped, stored, train_apart
 
 RECIPE = Recipe(epochs=3)
 #: Gives up soon, so that a test need not wait as long as a user would.
@@ -115,16 +115,8 @@ def assert_whole(found: dict[str, Any], address: str) -> None:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What the long run leaves where nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "REPROVEN_STATE": str(folder)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "src"), "train", *LONG, "--json"],
-        env={**os.environ, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    artifacts = Path(json.loads(done.stdout)["artifact_uri"])
+    found = train_apart(*LONG, uri=f"sqlite:///{folder}/mlflow.db", folder=folder)
+    artifacts = Path(found.artifact_uri)
     return {
         name: (artifacts / name).read_bytes() for name in ("losses.csv", "weights.csv", "histograms.json")
     }

@@ -262,21 +262,26 @@ def start(*arguments: str, uri: str) -> subprocess.Popen[str]:
     )
 
 
+def train_apart(*arguments: str, uri: str, folder: Path) -> Trained:
+    """Trains in a process of its own, from a folder that also holds its logbook."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "src"), "train", *arguments, "--json"],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "REPROVEN_STATE": str(folder / "state")},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Trained(**json.loads(done.stdout))
+
+
 LONG = ("--epochs", "400", "--optimizer", "adam", "--histogram-every", "100", "--register-model", "killed")
 
 
 @pytest.fixture(scope="module")
 def long(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The long run that never was stopped."""
-    environment = {"MLFLOW_TRACKING_URI": uri, "REPROVEN_STATE": str(tmp_path_factory.mktemp("state"))}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "src"), "train", *LONG, "--json"],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Trained(**json.loads(done.stdout))
+    return train_apart(*LONG, uri=uri, folder=tmp_path_factory.mktemp("apart"))
 
 
 def went_on(uri: str) -> Trained | None:

@@ -63,11 +63,6 @@ class Journal:
         """Digest of everything up to `position`."""
         return self._digest.hexdigest()
 
-    @property
-    def is_ahead(self) -> bool:
-        """Whether there is more to retrace."""
-        return bool(self._ahead)
-
     def put(self, kind: str, number: int, *found: Any) -> None:
         """Writes a finding, or holds it against the one that is there.
 

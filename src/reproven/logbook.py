@@ -63,15 +63,15 @@ class Plan:
     folder: str
     experiment: str
     name: str
-    parent: str | None
+    parent: str | None = None
     adopted: str | None
     start_time: int
     steps: int
     table: str
     histogram_every: int
-    checkpoint_every: str | None
-    register_model: str | None
-    alias: str | None
+    checkpoint_every: str | None = None
+    register_model: str | None = None
+    alias: str | None = None
     params: Mapping[str, Any]
     tags: Mapping[str, str]
     datasets: Sequence[Mapping[str, str]]
@@ -184,6 +184,12 @@ class Logbook:
             path for path in self.path.glob(f"{_CHECKPOINT}*") if path.name[len(_CHECKPOINT) :].isdigit()
         ]
         return sorted(found, reverse=True)
+
+    @property
+    def newest_checkpoint(self) -> int | None:
+        """Steps completed at the newest checkpoint; None where there is none."""
+        files = self.checkpoints
+        return int(files[0].name[len(_CHECKPOINT) :]) if files else None
 
     def checkpoint(self, step: int) -> Path:
         """The file of the checkpoint after so many steps."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) 
     Args:
         book: The run's logbook.
         recording: What is trained.
-        kept: The journal, up to where the state stands.
+        kept: The journal, up to where the state stands; it is closed at the end.
         watch: Passes the steps through.
 
     Raises:
@@ -115,7 +115,7 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) 
         checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
         book.forget_old_checkpoints()
 
-    with book.writing(), stopping.noticed() as stop:
+    with closing(kept), book.writing(), stopping.noticed() as stop:
         if done == 0:
             look_at_weights(0)
         for step in watch(recording.steps(), made.total_steps - done):

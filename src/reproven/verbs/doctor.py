@@ -88,7 +88,8 @@ def _case(book: Logbook, store: Store) -> Case:
     elif plan.kind == logbook.REPLAY:
         state, words = STOPPED, "a replay that was stopped: replay its run again"
     else:
-        after = f"step {int(book.checkpoints[0].name[-12:])}" if book.checkpoints else "the start"
+        newest = book.newest_checkpoint
+        after = "the start" if newest is None else f"step {newest}"
         state = STOPPED
         words = f"step {steps} of {plan.steps}: `reproven resume {run_id}` goes on after {after}"
     marked, trouble = _mark(book, store) if state == STOPPED else (False, "")

@@ -195,9 +195,6 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
         "name": f"replay of {_name(found)}",
         "parent": parent,
         "histogram_every": made.recipe.epochs,
-        "checkpoint_every": None,
-        "register_model": None,
-        "alias": None,
     }
     enough = len(found.record.outcome.steps) + 1  # a record may claim that it failed early
 

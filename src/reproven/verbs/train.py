@@ -106,7 +106,6 @@ def train(
         "tracking_uri": without_credentials(address(tracking_uri)),
         "experiment": experiment,
         "name": run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
-        "parent": None,
         "histogram_every": histogram_every or math.ceil(recipe.epochs / 3),
         "checkpoint_every": checkpoint_every,
         "register_model": register_model,
