@@ -17,24 +17,30 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PA
 #: Each module imports only from the ones before it.
 ORDER = [
     ["errors.py"],
-    ["options.py", "registration.py", "arithmetic.py", "address.py"],
+    ["options.py", "registration.py", "arithmetic.py", "address.py", "metrics.py", "summary.py"],
     ["texts.py", "archive.py", "inert.py"],
     ["initialisation.py"],
     ["recipe.py"],
-    ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py"],
+    ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py", "axes.py"],
+    ["study.py"],
+    ["proposals.py", "swept.py"],
     ["page.py", "digests.py", "training.py", "evaluation.py", "difference.py", "figures.py", "interval.py"],
     ["environment.py", "artifacts.py", "verdict.py", "journal.py", "stopping.py"],
     ["trial.py", "pickles.py", "elsewhere.py", "logbook.py"],
     ["recording.py", "checkpoint.py", "manifest.py", "mlmodel.py", "serving.py"],
     ["run.py"],
+    ["pictures.py"],
     ["store.py", "tracking.py"],
-    ["delivery.py", "evidence.py", "explanation.py", "registry.py"],
+    ["delivery.py", "evidence.py", "explanation.py", "registry.py", "nested.py"],
     ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py", "verbs/audit.py"],
     ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py"],
     ["verbs/promote.py", "verbs/resume.py", "verbs/sync.py", "verbs/doctor.py"],
+    ["worker.py"],
+    ["executors.py"],
+    ["verbs/sweep.py"],
     ["cli/group.py"],
     ["cli/options.py"],
-    ["cli/training.py", "cli/proof.py", "cli/promotion.py", "cli/survival.py"],
+    ["cli/training.py", "cli/proof.py", "cli/promotion.py", "cli/survival.py", "cli/sweeping.py"],
     ["cli/__init__.py"],
     ["__main__.py"],
 ]
@@ -70,7 +76,10 @@ def test_imports_go_one_way() -> None:
         (r"\btorch\.load\(|\bpickle\b\.|\bUnpickler\b|\bmarshal\b|(?<![.\w])(eval|exec)\(", set()),
         (
             r"\bprint\(|\bclick\.echo\(",
-            {f"cli/{name}.py" for name in ("training", "proof", "promotion", "survival", "options", "group")},
+            {
+                f"cli/{name}.py"
+                for name in ("training", "proof", "promotion", "survival", "sweeping", "options", "group")
+            },
         ),
         (r"^\s*(import|from) matplotlib\b", {"figures.py"}),
         (r"\bsubprocess\b", {"environment.py", "elsewhere.py"}),

@@ -123,16 +123,20 @@ def _sha256(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def load(data: str, *, target: str | None = None, drop: tuple[str, ...] = ()) -> Table:
+def load(
+    data: str, *, target: str | None = None, drop: tuple[str, ...] = (), sha256: str | None = None
+) -> Table:
     """Reads a table.
 
     Args:
         data: `boston`, `diabetes`, or the path of a .csv (with or without header) or .parquet file.
         target: Column to predict; needed for a file. Columns without header are named 0, 1, 2, ….
         drop: Columns to leave out.
+        sha256: The digest that it must have; None takes any table.
 
     Raises:
-        DataError: The table is not there, or cannot be trained on; names file, column and row.
+        DataError: The table is not there, or cannot be trained on, naming file, column and row; or it is
+            another one.
     """
     frame, source, usual_target = _read_source(data)
     name = data if data in BUNDLED else Path(data).name
@@ -165,7 +169,13 @@ def load(data: str, *, target: str | None = None, drop: tuple[str, ...] = ()) ->
             )
     X = np.ascontiguousarray(numbers[:, :-1])
     y = np.ascontiguousarray(numbers[:, -1])
-    return Table(name=name, source=source, features=features, target=target, X=X, y=y)
+    table = Table(name=name, source=source, features=features, target=target, X=X, y=y)
+    if sha256 not in (None, table.sha256):
+        raise DataError(
+            f"{source} has the digest {table.sha256}, but the recipe wants {sha256}: "
+            "the table, its target or the columns dropped differ. Find the table that was meant."
+        )
+    return table
 
 
 def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from reproven import artifacts, figures, journal, manifest, page
+from reproven import artifacts, journal, manifest, page, pictures
 from reproven.errors import ReprovenError, StoreError
-from reproven.histograms import from_json
-from reproven.journal import WEIGHTS, Line
+from reproven.journal import WEIGHTS
 from reproven.logbook import End, Logbook
-from reproven.run import HEARTBEAT, LOGBOOK, PARENT, SEAL, Run, write_image
+from reproven.run import HEARTBEAT, LOGBOOK, PARENT, SEAL, Run
 from reproven.store import Store
 
 _UNKNOWN = "?"  # begun, and perhaps done
@@ -115,18 +114,11 @@ class Delivery:
             return self._sent.position
         lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
         self.run.log_rows(list(journal.rows(lines)))
-        for line in lines:
-            if line[0] == WEIGHTS:
-                self._draw(line)
-        return end
-
-    def _draw(self, line: Line) -> None:
-        """Draws the histograms of a line, for the UI to show over time."""
-        _, epochs, moment, found = line
-        figure = figures.weights({"": from_json(found)}, f"Weights after {epochs} epochs")
-        how = {"key": "weights", "step": epochs, "timestamp": moment, "owner": self._book.id}
+        looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
         with self._book.writing():
-            write_image(self._book.files, figures.pixels(figure), **how)
+            for epochs, moment, found in looks:
+                pictures.weights(self._book.files, epochs, moment, found, owner=self._book.id)
+        return end
 
     def _upload(self) -> None:
         new = self.run.upload(self._book.files, self._sent.files)
@@ -196,15 +188,14 @@ class Delivery:
         end_time = self._sent.end_time or int(time.time() * 1000)
         self._note(end_time=end_time)
         self.run.end_time = end_time
-        status = "FAILED" if end.failed else "FINISHED"
         if not (folder / manifest.MANIFEST).exists():
-            said = replace(self._store.page(self.run.id), status=status, end_time=end_time)
+            said = replace(self._store.page(self.run.id), status=end.status, end_time=end_time)
             with self._book.writing():
                 artifacts.write_text(folder / page.PAGE, said.text())
                 manifest.write(folder, manifest.take(folder))
         self._upload()
         self.run.describe(params={}, tags={SEAL: manifest.file_sha256(folder / manifest.MANIFEST)})
-        self.run.end(status)
+        self.run.end(end.status)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Divergence:
 
     Attributes:
         what: `loss`, `weights` (after a step), `epoch`, `final weights`, `predictions`, an error's name,
-            `steps` (their number) or `failure`.
+            `steps` (their number), `failure` or `pruned`.
         recorded: A number, or a digest, or a text.
         found: The same now.
         step: Where, for losses and weights; likewise `epoch` and `batch`.
@@ -210,6 +210,8 @@ def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
         yield Divergence(what=name, recorded=a, found=b, ulp=ulps(a, b, double=True) if are_numbers else None)
     if old.failure != new.failure:
         yield Divergence(what="failure", recorded=str(old.failure), found=str(new.failure))
+    if old.pruned != new.pruned:
+        yield Divergence(what="pruned", recorded=str(old.pruned), found=str(new.pruned))
 
 
 def _values(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[Divergence]:

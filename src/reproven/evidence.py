@@ -188,8 +188,8 @@ def _in_page(found: Evidence) -> Iterator[str]:
     if not (origin := found.page.tags.get(ORIGIN, "https:")).startswith(("http:", "https:")):
         yield f"{PAGE} says {ORIGIN} {origin!r}, but a run that travels names no place of a machine."
     yield from (f"{PAGE}: {problem}" for problem in other_params(found.page.params, recipe))
-    if (found.page.status == "FAILED") != (found.record.outcome.failure is not None):
-        yield f"{PAGE} says {found.page.status}, but the outcome's failure is {found.record.outcome.failure}."
+    if found.page.status != found.record.outcome.status:
+        yield f"{PAGE} says {found.page.status}, but by its outcome it is {found.record.outcome.status}."
 
 
 def other_params(params: Mapping[str, str], recipe: Recipe) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -52,6 +53,7 @@ class Plan:
         checkpoint_every: As `--checkpoint-every` has it.
         register_model: Registers the model under this name.
         alias: Points this alias at the registered version.
+        figures: Whether its figures are drawn.
         params: The run's params.
         tags: The run's tags at its start.
         datasets: Its dataset inputs.
@@ -72,6 +74,7 @@ class Plan:
     checkpoint_every: str | None = None
     register_model: str | None = None
     alias: str | None = None
+    figures: bool = True
     params: Mapping[str, Any]
     tags: Mapping[str, str]
     datasets: Sequence[Mapping[str, str]]
@@ -83,13 +86,13 @@ class End:
     """How a training ended, for the store.
 
     Attributes:
-        failed: Whether the run failed.
+        status: FINISHED, FAILED, or KILLED where it was pruned.
         tags: More tags of the run; in a text, {run_id} stands for its id.
         linked: Tags of other runs, by their ids.
         model: Whether the files hold a model to be logged.
     """
 
-    failed: bool
+    status: str
     tags: Mapping[str, str]
     linked: Mapping[str, Mapping[str, str]]
     model: bool
@@ -282,14 +285,19 @@ def place() -> Path:
 
 
 @contextmanager
-def opened(plan: Plan, files: Mapping[str, bytes]) -> Iterator[Logbook]:
+def opened(plan: Plan, files: Mapping[str, bytes], name: str | None = None) -> Iterator[Logbook]:
     """Makes a logbook with its first files, there whole or not at all, and holds it.
+
+    Args:
+        plan: What the run sets out to do.
+        files: Its first files, by their paths.
+        name: Its id, which no other has; None takes a new one.
 
     Raises:
         InvalidInput: There is no place where one could be written.
     """
-    name = uuid.uuid4().hex
-    hidden = Logbook(place() / f"{_HIDDEN}{name}")
+    name = name or uuid.uuid4().hex
+    hidden = Logbook(place() / f"{_HIDDEN}{uuid.uuid4().hex}")
     with ExitStack() as stack:
         try:
             hidden.path.mkdir(parents=True)
@@ -304,6 +312,17 @@ def opened(plan: Plan, files: Mapping[str, bytes]) -> Iterator[Logbook]:
             what = f"The folder {place()}, where a run is kept until its store has it, cannot be written"
             raise InvalidInput([f"{what}: {error.strerror}. Name another one in {FOLDER}."]) from error
         yield book
+
+
+def id_for(*parts: str) -> str:
+    """The id of a logbook that is known by other things before it is made."""
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
+
+
+def called(name: str) -> Logbook | None:
+    """The logbook with an id; None where there is none on this machine."""
+    book = Logbook(place() / name)
+    return book if (book.path / _PLAN).exists() else None
 
 
 def every() -> list[Logbook]:

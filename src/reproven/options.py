@@ -29,6 +29,8 @@ class Option:
         metavar: Stands for the value in `--help`.
         is_flag: The option may be given without a value, which means true.
         repeats: The option may be given several times; the texts are joined with commas.
+        number: What its values are where they are numbers, float or int.
+        has_commas: A single value may have commas in it.
     """
 
     help: str
@@ -41,6 +43,8 @@ class Option:
     metavar: str = "TEXT"
     is_flag: bool = False
     repeats: bool = False
+    number: type[float] | type[int] | None = None
+    has_commas: bool = False
 
     def accepts(self, value: Any) -> bool:
         """Whether a Python value is of the right type and in range."""
@@ -126,6 +130,7 @@ def number(
         example=example,
         cast=float,
         metavar="NUMBER",
+        number=float,
     )
 
 
@@ -138,6 +143,7 @@ def whole(help: str, example: str, *, low: int, high: int = MAX_COUNT, metavar: 
         must=f"a whole number from {low} to {high}",
         example=example,
         metavar=metavar,
+        number=int,
     )
 
 
@@ -186,6 +192,7 @@ def words(help: str, example: str) -> Option:
         cast=tuple,
         metavar="COLUMN,…",
         repeats=True,
+        has_commas=True,
     )
 
 
@@ -201,6 +208,7 @@ def widths(help: str, example: str) -> Option:
         example=example,
         cast=tuple,
         metavar="WIDTH,…",
+        has_commas=True,
     )
 
 
@@ -216,6 +224,7 @@ def betas(help: str, example: str) -> Option:
         example=example,
         cast=lambda value: tuple(float(beta) for beta in value),
         metavar="BETA1,BETA2",
+        has_commas=True,
     )
 
 
@@ -238,6 +247,7 @@ def rates(help: str, example: str) -> Option:
         example=example,
         cast=lambda value: tuple((name, float(rate)) for name, rate in value),
         metavar="LAYER=RATE,…",
+        has_commas=True,
     )
 
 

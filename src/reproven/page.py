@@ -44,7 +44,7 @@ class Page:
         run_id: Its id where it was made.
         name: Its name.
         experiment: Its experiment's name.
-        status: FINISHED or FAILED.
+        status: FINISHED, FAILED, or KILLED where a sweep pruned it.
         start_time: Milliseconds since 1970; likewise `end_time`.
         params: As spelled.
         tags: Those that say what the run is; none that names a place.
@@ -100,7 +100,7 @@ def _wrong_types(page: Page) -> list[str]:
         "run_id": _is_text(page.run_id) and bool(re.fullmatch(r"[0-9a-f]{32}", page.run_id)),
         "name": _is_text(page.name) and len(page.name) <= 8000,
         "experiment": _is_text(page.experiment) and 0 < len(page.experiment.strip()) <= 500,
-        "status": page.status in ("FINISHED", "FAILED"),
+        "status": page.status in ("FINISHED", "FAILED", "KILLED"),
         "start_time": is_time(page.start_time),
         "end_time": is_time(page.end_time),
         "params": is_texts(page.params),

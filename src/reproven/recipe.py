@@ -105,6 +105,7 @@ class Recipe:
             must="an initialisation scheme",
             example="xavier_uniform",
             metavar="SCHEME",
+            has_commas=True,
         ),
     )
     init_bias: float | None = _field(

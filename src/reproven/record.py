@@ -138,6 +138,7 @@ class Outcome:
         predictions: Digest of the predictions at the end, by part; none where training failed.
         errors: RMSE, MAE and R² of each part, after the last epoch for which they are finite.
         failure: Why it failed; None where it did not.
+        pruned: Why a sweep stopped it after an epoch; None where none did.
     """
 
     steps: Sequence[Step]
@@ -147,11 +148,21 @@ class Outcome:
     predictions: Mapping[str, str]
     errors: Mapping[str, float]
     failure: str | None
+    pruned: str | None = None
+
+    @property
+    def status(self) -> str:
+        """As which a run with this outcome ends in MLflow."""
+        if self.failure is not None:
+            return "FAILED"
+        return "FINISHED" if self.pruned is None else "KILLED"
 
     def texts(self) -> dict[str, str]:
         """The files that hold it, by name."""
         names = [item.name for item in fields(self) if item.name not in ("steps", "step_weights")]
         outcome = {name: getattr(self, name) for name in names}
+        if self.pruned is None:
+            del outcome["pruned"]  # as in the records made before there was pruning
         losses = (
             (s.step, s.epoch, s.batch, repr(s.loss), struct.pack(">f", s.loss).hex()) for s in self.steps
         )
@@ -202,6 +213,7 @@ class Record:
                     predictions=_texts(outcome["predictions"], dict(outcome["predictions"])),
                     errors={name: float(value) for name, value in outcome["errors"].items()},
                     failure=outcome["failure"],
+                    pruned=outcome.get("pruned"),
                 ),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -375,7 +387,9 @@ def _contradictory_steps(record: Record) -> list[str]:
     recipe, outcome = record.inputs.recipe, record.outcome
     problems = []
     has = sum(step.ends_epoch for step in outcome.steps)
-    if outcome.failure is None and has != recipe.epochs:
+    if outcome.pruned is not None and not (outcome.steps and outcome.steps[-1].ends_epoch):
+        problems.append(f"{OUTCOME} says that the run was pruned, but {LOSSES} ends within an epoch.")
+    if outcome.failure is None and outcome.pruned is None and has != recipe.epochs:
         problems.append(f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones.")
     if len(outcome.step_weights) != len(outcome.steps):
         problems.append(

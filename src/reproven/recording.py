@@ -40,11 +40,13 @@ class Recording:
         made: The trial that is trained.
         errors: The errors of each part after the last epoch for which they are finite.
         failure: Why training failed; None while it has not.
+        pruned: Why a sweep stopped it; None while none has. Whoever stops it says so here.
     """
 
     made: Trial
     errors: dict[str, float] = field(default_factory=dict)
     failure: str | None = None
+    pruned: str | None = None
     _steps: list[Step] = field(default_factory=list)
     _step_weights: list[tuple[str, ...]] = field(default_factory=list)
     _epoch_weights: list[str] = field(default_factory=list)
@@ -129,6 +131,7 @@ class Recording:
             },
             errors=dict(self.errors),
             failure=self.failure,
+            pruned=self.pruned,
         )
 
     def record(self, inputs: Inputs) -> Record:

@@ -53,6 +53,7 @@ ORIGIN = f"{PREFIX}data.origin"
 RECIPE_TAG = f"{PREFIX}recipe.sha256"
 SEAL = f"{PREFIX}seal"  # digest of the manifest
 FAILURE = f"{PREFIX}failure"  # why a training failed
+PRUNED = f"{PREFIX}pruned"  # why a sweep stopped a training
 REPLAY_OF = f"{PREFIX}replay.of"  # on a replay: the run that it replays
 REPLAYED = f"{PREFIX}replayed."  # on a run, with the replay's id: that replay's verdict
 VERDICT = f"{PREFIX}verdict"  # on a replay; on a run, the last one
@@ -95,7 +96,7 @@ class Run:
         uri: The store's address.
         info: MLflow's own description of it.
         known_params: Params that are there already; their spelling is kept.
-        failed: Ends the run as FAILED where the block that uses it comes to its end.
+        status: As which the run ends where the block that uses it comes to its end.
         end_time: When it ended, in milliseconds since 1970; None takes the moment at which it does.
     """
 
@@ -103,7 +104,7 @@ class Run:
     uri: str
     info: Any
     known_params: Mapping[str, str]
-    failed: bool = False
+    status: str = "FINISHED"
     end_time: int | None = None
 
     @property

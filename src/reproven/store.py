@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from reproven.run import (
     Run,
     asking,
 )
+from reproven.summary import Running, Summary, summary
 
 _LARGEST_PAGE = 1000  # runs in one search
 _TRAVELLING = (MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY, MLFLOW_LOGGED_IMAGES, MLFLOW_USER)
@@ -111,7 +111,7 @@ class Store:
         except BaseException as error:
             run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        run.end("FAILED" if run.failed else "FINISHED")
+        run.end(run.status)
 
     def create(
         self,
@@ -184,12 +184,15 @@ class Store:
 
     def made_for(self, logbook: str, experiment: str) -> str | None:
         """The id of the run that was made for a logbook; None where there is none."""
-        with asking(f"find the run of the logbook {logbook}", self.uri):
-            there = self.client.get_experiment_by_name(experiment)
-        if there is None:
+        if not self.has_experiment(experiment):
             return None
-        found = self._search(experiment, f"tags.`{LOGBOOK}` = '{logbook}'", 1)
-        return str(found[0].info.run_id) if found else None
+        found = self.search(experiment, f"tags.`{LOGBOOK}` = '{logbook}'", 1)
+        return found[0].run_id if found else None
+
+    def has_experiment(self, name: str) -> bool:
+        """Whether there is an experiment of a name."""
+        with asking(f"find the experiment {name!r}", self.uri):
+            return self.client.get_experiment_by_name(name) is not None
 
     def running(self) -> list[Running]:
         """The runs of this package, in all experiments, of which the store says that they are running."""
@@ -213,8 +216,7 @@ class Store:
         Raises:
             StoreError: There is no such experiment.
         """
-        runs = self._search(experiment, "", last)
-        return [_summary(run) for run in runs]
+        return self.search(experiment, "", last)
 
     def training_runs(self, experiment: str) -> list[Summary]:
         """The runs of an experiment that trained a recipe and are no replay, oldest first.
@@ -222,8 +224,16 @@ class Store:
         Raises:
             StoreError: There is no such experiment.
         """
-        found = self._search(experiment, f"tags.`{RECIPE_TAG}` LIKE '%'", None)
-        return [_summary(run) for run in reversed(found) if REPLAY_OF not in run.data.tags]
+        found = self.search(experiment, f"tags.`{RECIPE_TAG}` LIKE '%'")
+        return [run for run in reversed(found) if REPLAY_OF not in run.tags]
+
+    def search(self, experiment: str, query: str, last: int | None = None) -> list[Summary]:
+        """The runs of an experiment that a query of MLflow's finds, newest first.
+
+        Raises:
+            StoreError: There is no such experiment.
+        """
+        return [summary(run) for run in self._search(experiment, query, last)]
 
     def _search(self, experiment: str, query: str, last: int | None) -> list[Any]:
         with asking(f"list the runs of {experiment!r}", self.uri):
@@ -373,44 +383,6 @@ class Store:
         if not models:
             raise StoreError(f"The run {run_id} has logged no model. Give one that ended as FINISHED.")
         return models[-1]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """A run in a few words: its id, name, status, last metrics and the place of its files."""
-
-    run_id: str
-    name: str
-    status: str
-    metrics: dict[str, float]
-    artifact_uri: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
-    """A run of which the store says that it is running.
-
-    Attributes:
-        run_id: Its id.
-        name: Its name.
-        host: The machine that it was started on.
-        last_sign: When its process last said that it lives, in seconds since 1970.
-    """
-
-    run_id: str
-    name: str
-    host: str
-    last_sign: float
-
-
-def _summary(run: Any) -> Summary:
-    return Summary(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        status=run.info.status,
-        metrics=run.data.metrics,
-        artifact_uri=run.info.artifact_uri,
-    )
 
 
 def _elsewhere(name: str, value: str) -> str:

@@ -17,33 +17,35 @@ from reproven import (
     checkpoint,
     elsewhere,
     environment,
-    figures,
     journal,
     logbook,
     page,
     pickles,
+    pictures,
     stopping,
 )
 from reproven.data import BUNDLED
 from reproven.environment import CodeState
-from reproven.histograms import as_json, from_json, weight_histograms
+from reproven.histograms import as_json, weight_histograms
 from reproven.interval import Interval
 from reproven.journal import EPOCH, STEP, WEIGHTS, Journal
 from reproven.logbook import End, Logbook, Plan
-from reproven.record import Inputs, Step
+from reproven.record import Inputs, Outcome, Step
 from reproven.recording import Recording
 from reproven.run import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, code_tags, dataset_inputs
 from reproven.trial import Trial
 
 #: Passes steps through, told how many there will be: a progress bar does its work in between.
 Watch = Callable[[Iterable[Step], int], Iterable[Step]]
+#: Told the epochs completed and the errors after them, says why training is not worth going on, or nothing.
+Prune = Callable[[int, Mapping[str, float]], str | None]
 _SECONDS_ALONE = 0.25  # of training, after which its length is guessed
 _SECONDS_WORTH = 1.0  # of training still to come that are worth a process beside it
 _EXAMPLE_ROWS = 3
 
 
 def opened(
-    made: Trial, inputs: Inputs, code: CodeState | None, **about: Any
+    made: Trial, inputs: Inputs, code: CodeState | None, *, logbook_id: str | None = None, **about: Any
 ) -> AbstractContextManager[Logbook]:
     """A logbook with everything that is known before the first step; it is held.
 
@@ -51,6 +53,7 @@ def opened(
         made: The trial.
         inputs: Its inputs.
         code: The running code, with its patch.
+        logbook_id: The logbook's id; None takes a new one.
         about: The other fields of the `Plan`.
 
     Raises:
@@ -73,7 +76,7 @@ def opened(
             f"{PREFIX}split.sha256": dataset.split_sha256,
             ORIGIN: table.origin,
             **code_tags(code),
-            **HAS_IMAGES,
+            **(HAS_IMAGES if about.get("figures", True) else {}),
         },
         datasets=dataset_inputs(dataset),
         example={"columns": list(example.columns), "data": example.to_numpy().tolist()},
@@ -81,14 +84,16 @@ def opened(
     )
     files = {name: text.encode() for name, text in inputs.texts().items()}
     files[artifacts.STANDARDISATION] = artifacts.standardisation(dataset).encode()
-    target = figures.target_histogram(table.y, table.target_label)
-    files[f"{artifacts.FIGURES}/target.png"] = figures.png(target)
+    if plan.figures:
+        files[pictures.TARGET] = pictures.target(table)
     if code is not None and code.dirty:
         files[artifacts.PATCH] = code.patch_bytes
-    return logbook.opened(plan, files)
+    return logbook.opened(plan, files, logbook_id)
 
 
-def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) -> None:
+def follow(
+    book: Logbook, recording: Recording, kept: Journal, *, watch: Watch, prune: Prune | None = None
+) -> None:
     """Trains from wherever the state stands, each finding in the journal before the next step.
 
     Args:
@@ -96,6 +101,7 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) 
         recording: What is trained.
         kept: The journal, up to where the state stands; it is closed at the end.
         watch: Passes the steps through.
+        prune: Asked after each epoch whether to stop.
 
     Raises:
         KeyboardInterrupt: The process was told to stop; a checkpoint was written before.
@@ -123,8 +129,12 @@ def follow(book: Logbook, recording: Recording, kept: Journal, *, watch: Watch) 
             if recording.failure is None and step.ends_epoch:
                 epochs = step.epoch + 1
                 kept.put(EPOCH, epochs, recording.epoch_weights, recording.errors)
-                if epochs % plan.histogram_every == 0 or epochs == made.recipe.epochs:
+                recording.pruned = prune(epochs, recording.errors) if prune is not None else None
+                is_last = epochs == made.recipe.epochs or recording.pruned is not None
+                if epochs % plan.histogram_every == 0 or is_last:
                     look_at_weights(epochs)
+                if recording.pruned is not None:
+                    break
             if recording.failure is None and (due.at(step) or stop.number is not None):
                 save(step.step + 1)
             if stop.number is not None:
@@ -166,15 +176,15 @@ def conclude(
     """
     has_model = recording.failure is None and book.plan.kind == logbook.TRAIN
     with book.writing():
-        _write_outcome(book, recording)
+        outcome = recording.outcome()
+        _write_outcome(book, outcome, recording.made)
         if has_model:
-            _write_model(book.files, recording.made)
-        book.conclude(End(failed=recording.failure is not None, tags=tags, linked=linked, model=has_model))
+            _write_model(book, recording.made)
+        book.conclude(End(status=outcome.status, tags=tags, linked=linked, model=has_model))
 
 
-def _write_outcome(book: Logbook, recording: Recording) -> None:
+def _write_outcome(book: Logbook, outcome: Outcome, made: Trial) -> None:
     """The record's texts, metrics, histograms and their figures."""
-    outcome, label = recording.outcome(), recording.made.dataset.table.target_label
     lines, _ = journal.read(book.journal)
     folder = book.files
     for name, text in outcome.texts().items():
@@ -182,19 +192,16 @@ def _write_outcome(book: Logbook, recording: Recording) -> None:
     artifacts.write_text(folder / page.METRICS, page.rows_text(list(journal.rows(lines))))
     histograms = {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
     artifacts.write_json(folder / artifacts.HISTOGRAMS, {str(epochs): h for epochs, h in histograms.items()})
-    curve = figures.loss_curve([step.loss for step in outcome.steps], f"mean squared error, {label}²")
-    artifacts.write_bytes(folder / artifacts.FIGURES / "train_loss.png", figures.png(curve))
-    first, last = min(histograms), max(histograms)
-    moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
-    weights = figures.weights(moments, f"Weights after {first} and after {last} epochs")
-    artifacts.write_bytes(folder / artifacts.FIGURES / "weights.png", figures.png(weights))
+    if book.plan.figures:
+        losses = [step.loss for step in outcome.steps]
+        pictures.outcome(folder, losses, histograms, made.dataset.table.target_label)
 
 
-def _write_model(folder: Path, made: Trial) -> None:
+def _write_model(book: Logbook, made: Trial) -> None:
     """Both forms of the model, and how well it predicts."""
-    predicted = figures.predicted_against_true(made.predictions(), made.dataset.table.target_label)
-    artifacts.write_bytes(folder / artifacts.FIGURES / "predicted.png", figures.png(predicted))
-    pickles.write_model(folder, made.regressor())
+    if book.plan.figures:
+        pictures.predictions(book.files, made.predictions(), made.dataset.table.target_label)
+    pickles.write_model(book.files, made.regressor())
 
 
 def _now() -> int:

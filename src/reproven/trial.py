@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from reproven import arithmetic, data, environment, evaluation, networks, optimizers, training
 from reproven.data import Dataset
-from reproven.errors import DataError, InvalidInput
+from reproven.errors import InvalidInput
 from reproven.recipe import Recipe
 from reproven.record import Step
 from reproven.training import State
@@ -117,12 +117,7 @@ def prepare(recipe: Recipe) -> Trial:
     """
     device = environment.resolve_device(recipe.device)
     profile = arithmetic.require(recipe.profile) if device == "cpu" else arithmetic.NATIVE
-    table = data.load(recipe.data, target=recipe.target, drop=recipe.drop)
-    if recipe.data_sha256 not in (None, table.sha256):
-        raise DataError(
-            f"{table.source} has the digest {table.sha256}, but the recipe wants {recipe.data_sha256}: "
-            "the table, its target or the columns dropped differ. Find the table that was meant."
-        )
+    table = data.load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
     recipe = replace(
         recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
     )

@@ -151,7 +151,12 @@ def _where(at: Divergence) -> str:
         return f"the final weights, {at.tensor}{index}"
     if at.what == "predictions":
         return f"the predictions of the {at.tensor} rows"
-    return {"steps": "the number of steps", "failure": "how training failed"}.get(at.what, at.what)
+    words = {
+        "steps": "the number of steps",
+        "failure": "how training failed",
+        "pruned": "why it was pruned",
+    }
+    return words.get(at.what, at.what)
 
 
 def _values(at: Divergence) -> str:

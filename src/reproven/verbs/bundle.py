@@ -106,7 +106,7 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
             tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
         ):
             tags = {name: value for name, value in page.tags.items() if travels(name, value)}
-            run.end_time, run.failed = page.end_time, page.status == "FAILED"
+            run.end_time, run.status = page.end_time, page.status
             text = page.description.replace(page.run_id, run.id)
             own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: page.run_id}
             run.describe(params=page.params, tags={**tags, **own})

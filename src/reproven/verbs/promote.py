@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput, StoreError, name_among
+from reproven.metrics import more_is_better
 from reproven.registration import registration_problems
 from reproven.registry import Registry
 from reproven.run import PREFIX, SEAL, VERDICT
-from reproven.store import Store, Summary
+from reproven.store import Store
+from reproven.summary import Summary
 from reproven.verbs.audit import audit
 from reproven.verbs.replay import replay
 from reproven.verdict import IDENTICAL
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _FORCED = f"{PREFIX}forced"  # on a version: what spoke against it
 _METRIC = f"{PREFIX}metric."
-_GROWING = ("r2",)  # the end of a metric's name, of which more is better
 
 Watch = Callable[["Iterable[Step]", int], "Iterable[Step]"]
 
@@ -152,5 +153,5 @@ def _best(store: Store, experiment: str, metric: str) -> Summary:
     if not measured:
         names = sorted({name for run in finished for name in run.metrics})
         raise StoreError(f"No run of {experiment!r} has the metric {metric!r}. {name_among(metric, names)}")
-    best = max if metric.endswith(_GROWING) else min
+    best = max if more_is_better(metric) else min
     return best(measured, key=lambda run: run.metrics[metric])

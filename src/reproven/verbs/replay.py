@@ -24,7 +24,7 @@ from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, 
 from reproven.evidence import Evidence, gather
 from reproven.journal import Journal
 from reproven.record import ENVIRONMENT, Record, json_object
-from reproven.run import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT, Run
+from reproven.run import DESCRIPTION, REPLAY_OF, REPLAYED, SEAL, VERDICT, Run
 from reproven.store import Store
 from reproven.verbs.audit import look, place_of_table
 from reproven.verdict import INCONCLUSIVE, TAMPERED, Verdict
@@ -114,7 +114,7 @@ def replays(
 
 
 def _ended_runs(store: Store, experiment: str) -> list[str]:
-    return [run.run_id for run in store.training_runs(experiment) if run.status in ("FINISHED", "FAILED")]
+    return [run.run_id for run in store.training_runs(experiment) if SEAL in run.tags]
 
 
 @contextmanager
@@ -196,7 +196,8 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
         "parent": parent,
         "histogram_every": made.recipe.epochs,
     }
-    enough = len(found.record.outcome.steps) + 1  # a record may claim that it failed early
+    recorded = found.record.outcome
+    enough = len(recorded.steps) + (recorded.pruned is None)  # a record may claim that it failed early
 
     def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
         return islice(watch(steps, min(total, enough)), enough)
@@ -205,6 +206,7 @@ def _train(found: Evidence, store: Store, made: Trial, *, watch: Watch, adopt: b
         recording = Recording(made)
         with tracking.sending(book, recording, store.uri):
             tracking.follow(book, recording, Journal(book.journal), watch=enough_of)
+        recording.pruned = recorded.pruned  # what else stopped it is not in its record
         again = recording.record(inputs)
         apart = difference.between(found.record, again)
         name, reasons = verdict.judge(apart, made.recipe.profile)

@@ -21,6 +21,7 @@ from reproven.store import Store
 if TYPE_CHECKING:
     from reproven.record import Step
     from reproven.recording import Recording
+    from reproven.tracking import Prune
     from reproven.trial import Trial
     from reproven.verbs.train import Trained
 
@@ -34,6 +35,7 @@ def resume(
     data: str | None = None,
     tracking_uri: str | None = None,
     offline: bool = False,
+    prune: Prune | None = None,
     watch: Watch = lambda steps, total: steps,
     say: Say = lambda text: None,
 ) -> Trained:
@@ -44,6 +46,7 @@ def resume(
         data: Where the table is, if not where it was.
         tracking_uri: The run's store; None takes the one that it was started with.
         offline: Asks no store now; `sync` sends everything later.
+        prune: As for `train`.
         watch: Passes the steps through.
         say: Told what is worth knowing meanwhile, in sentences.
 
@@ -61,7 +64,7 @@ def resume(
         raise InvalidInput([_not_here(run, Store(tracking_uri))])
     try:
         with book.held():
-            return _resume(book, data, tracking_uri, offline=offline, watch=watch, say=say)
+            return _resume(book, data, tracking_uri, offline=offline, prune=prune, watch=watch, say=say)
     except Held as error:
         raise InvalidInput(
             [f"The run {run} is running, in process {error} of this machine. Wait for it, or stop it first."]
@@ -80,7 +83,14 @@ def _not_here(run: str, store: Store) -> str:
 
 
 def _resume(
-    book: Logbook, data: str | None, tracking_uri: str | None, *, offline: bool, watch: Watch, say: Say
+    book: Logbook,
+    data: str | None,
+    tracking_uri: str | None,
+    *,
+    offline: bool,
+    prune: Prune | None,
+    watch: Watch,
+    say: Say,
 ) -> Trained:
     plan = book.plan
     if plan.kind != logbook.TRAIN:
@@ -94,7 +104,7 @@ def _resume(
         return delivered(book, store)
     made = _same_trial(book, data)
     recording, kept = _recalled(book, made, say)
-    return carry_through(book, recording, kept, store, is_new=False, watch=watch)
+    return carry_through(book, recording, kept, store, is_new=False, watch=watch, prune=prune)
 
 
 def _text(book: Logbook, name: str) -> str:

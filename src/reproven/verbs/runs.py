@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reproven.store import Store, Summary
+from reproven.store import Store
+from reproven.summary import Summary
 
 
 def runs(experiment: str = "Default", *, last: int = 10, tracking_uri: str | None = None) -> list[Summary]:

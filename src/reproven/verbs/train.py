@@ -17,9 +17,9 @@ from reproven.options import problem
 from reproven.recipe import Recipe
 from reproven.recording import Recording, inputs_of
 from reproven.registration import registration_problems
-from reproven.run import DESCRIPTION, FAILURE
+from reproven.run import DESCRIPTION, FAILURE, PRUNED
 from reproven.store import Store, address
-from reproven.tracking import Watch
+from reproven.tracking import Prune, Watch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,7 @@ class Trained:
         model_uri: The logged model; None where training failed, or as long as no store has it.
         version: The registered version; None where none was asked for.
         failure: Why it failed; None where it did not.
+        pruned: Why it was stopped early; None where it was not.
         offline: Whether it waits for `sync`.
     """
 
@@ -46,6 +47,7 @@ class Trained:
     model_uri: str | None = None
     version: str | None = None
     failure: str | None = None
+    pruned: str | None = None
     offline: bool = False
 
 
@@ -61,6 +63,10 @@ def train(
     register_model: str | None = None,
     alias: str | None = None,
     offline: bool = False,
+    figures: bool = True,
+    parent: str | None = None,
+    logbook_id: str | None = None,
+    prune: Prune | None = None,
     watch: Watch = lambda steps, total: steps,
 ) -> Trained:
     """Trains a recipe and tracks it whole.
@@ -77,10 +83,16 @@ def train(
         register_model: Registers the model under this name.
         alias: Points this alias at the registered version.
         offline: Asks no store now; `sync` makes the run later, with its original times.
+        figures: Whether its figures are drawn; `draw` does it any time later.
+        parent: The run that it is shown under. It is then a run of its own even under `mlflow run`.
+        logbook_id: Names the logbook, so that it is found again; None takes a new name.
+        prune: Asked after each epoch whether to stop: told the epochs completed and the errors after them,
+            it says why, or nothing.
         watch: Passes the steps through.
 
     Returns:
-        The run, FINISHED or, after a loss that is not finite, FAILED with `failure` set.
+        The run, FINISHED; FAILED with `failure` set, after a loss that is not finite; or KILLED with
+        `pruned` set.
 
     Raises:
         InvalidInput: The names for the registry or the device cannot be used, or the code is not clean.
@@ -110,13 +122,24 @@ def train(
         "checkpoint_every": checkpoint_every,
         "register_model": register_model,
         "alias": alias,
+        "figures": figures,
+        "parent": parent,
+        "adopt": parent is None,
     }
-    with tracking.opened(made, inputs, code, **about) as book:
-        return carry_through(book, Recording(made), Journal(book.journal), store, is_new=True, watch=watch)
+    with tracking.opened(made, inputs, code, logbook_id=logbook_id, **about) as book:
+        kept = Journal(book.journal)
+        return carry_through(book, Recording(made), kept, store, is_new=True, watch=watch, prune=prune)
 
 
 def carry_through(
-    book: Logbook, recording: Recording, kept: Journal, store: Store | None, *, is_new: bool, watch: Watch
+    book: Logbook,
+    recording: Recording,
+    kept: Journal,
+    store: Store | None,
+    *,
+    is_new: bool,
+    watch: Watch,
+    prune: Prune | None = None,
 ) -> Trained:
     """Trains what is left of a run, from wherever its state stands, and delivers it.
 
@@ -127,13 +150,14 @@ def carry_through(
         store: Where to; None leaves that to `sync`.
         is_new: Whether the run begins here.
         watch: Passes the steps through.
+        prune: Asked after each epoch whether to stop.
 
     Raises:
         StoreError, DiskError, KeyboardInterrupt: As for `train`.
     """
     with begun(book, store, is_new=is_new):
         with tracking.sending(book, recording, store.uri if store else None):
-            tracking.follow(book, recording, kept, watch=watch)
+            tracking.follow(book, recording, kept, watch=watch, prune=prune)
             tracking.conclude(book, recording, tags=_last_tags(recording), linked={})
         return delivered(book, store)
 
@@ -153,6 +177,7 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         "tracking_uri": book.plan.tracking_uri,
         "metrics": {row.key: row.value for row in journal.rows(lines)},
         "failure": end.tags.get(FAILURE) if end else None,
+        "pruned": end.tags.get(PRUNED) if end else None,
     }
     if store is None:
         return Trained(run_id=book.id, experiment_id="", artifact_uri=str(book.files), offline=True, **about)
@@ -169,8 +194,8 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
 
 def _last_tags(recording: Recording) -> dict[str, str]:
     """The tags that a run has once it is over."""
-    failure = {FAILURE: recording.failure} if recording.failure else {}
-    return {DESCRIPTION: _description(recording), **failure}
+    whys = {FAILURE: recording.failure, PRUNED: recording.pruned}
+    return {DESCRIPTION: _description(recording), **{name: why for name, why in whys.items() if why}}
 
 
 def _description(recording: Recording) -> str:
@@ -180,6 +205,8 @@ def _description(recording: Recording) -> str:
     rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(recording.metrics.items()))
     layers = f"```\n{made.state.network}\n```"
     outcome = f"**Failed.** {failure}" if failure else f"| metric | last value |\n|---|---|\n{rows}"
+    if recording.pruned:
+        outcome = f"**Pruned.** {recording.pruned}\n\n{outcome}"
     back = (
         ""
         if failure
