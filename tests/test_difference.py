@@ -278,6 +278,7 @@ ANYTHING: list[dict[str, Any]] = [
     {"errors": {"train_rmse": 3.5, "test_rmse": 1.0}},
     {"errors": {"train_rmse": math.nextafter(3.5, 4.0)}},
     {"failure": "The loss became inf"},
+    {"pruned": "After epoch 1 it was worse"},
 ]
 
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reproven.arithmetic import enter
+    from reproven.axes import Axis
     from reproven.recipe import Recipe
+    from reproven.study import Study
+    from reproven.swept import Swept
     from reproven.verbs.audit import Audit, audit, seal
     from reproven.verbs.bundle import export, import_
     from reproven.verbs.doctor import doctor
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from reproven.verbs.replay import replay, replays
     from reproven.verbs.resume import resume
     from reproven.verbs.revive import revive
+    from reproven.verbs.sweep import sweep
     from reproven.verbs.sync import sync
     from reproven.verbs.train import Trained, train
     from reproven.verbs.weights import Initialised, weights
@@ -28,9 +32,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "reproven.verbs.audit",
+    "Axis": "reproven.axes",
     "Initialised": "reproven.verbs.weights",
     "Promoted": "reproven.verbs.promote",
     "Recipe": "reproven.recipe",
+    "Study": "reproven.study",
+    "Swept": "reproven.swept",
     "Trained": "reproven.verbs.train",
     "Verdict": "reproven.verdict",
     "audit": "reproven.verbs.audit",
@@ -46,6 +53,7 @@ _HOMES = {
     "revive": "reproven.verbs.revive",
     "roll_back": "reproven.verbs.promote",
     "seal": "reproven.verbs.audit",
+    "sweep": "reproven.verbs.sweep",
     "sync": "reproven.verbs.sync",
     "train": "reproven.verbs.train",
     "weights": "reproven.verbs.weights",
@@ -53,9 +61,12 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "Axis",
     "Initialised",
     "Promoted",
     "Recipe",
+    "Study",
+    "Swept",
     "Trained",
     "Verdict",
     "__version__",
@@ -72,6 +83,7 @@ __all__ = [
     "revive",
     "roll_back",
     "seal",
+    "sweep",
     "sync",
     "train",
     "weights",

@@ -1,0 +1,198 @@
+"""Executors: where the runs of a sweep are trained: in processes of this machine, or on a Dask cluster.
+
+Both are concurrent.futures executors, so one loop serves them. Whatever becomes of a process, each job
+comes back once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for_processes
+from typing import Any
+
+from reproven import arithmetic
+from reproven.errors import InvalidInput, ReprovenError
+from reproven.swept import REFUSED
+from reproven.worker import Ended, Job, work
+
+PROCESSES, CLUSTER = "processes", "dask://"
+_ATTEMPTS = 3  # at a job whose process was killed
+_SECONDS_BETWEEN_TICKS = 0.5
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_STOP = 5.0
+
+#: Called every now and then while jobs are trained.
+Tick = Callable[[], None]
+
+
+@dataclass(kw_only=True)
+class Workers:
+    """Processes that train jobs.
+
+    Attributes:
+        slots: How many jobs they train at a time.
+        make: Makes an executor whose processes compute in a profile.
+    """
+
+    slots: int
+    make: Callable[[str], Executor]
+    _made: dict[str, Executor] = field(default_factory=dict)
+
+    def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[tuple[Job, Ended]]:
+        """Trains jobs, and yields each with what became of it, in the order in which they end.
+
+        Args:
+            jobs: Each is trained once; where its process is killed, again.
+            tick: Called every now and then.
+        """
+        profiles = sorted({job.profile for job in jobs})
+        for profile in profiles:  # one after the other, so that no more processes compute than were asked for
+            yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
+
+    def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[tuple[Job, Ended]]:
+        waiting, attempts = deque(jobs), Counter[str]()
+        running: dict[Future[Ended], Job] = {}
+        while waiting or running:
+            while waiting and len(running) < 2 * self.slots:  # one in reserve for each process
+                job = waiting.popleft()
+                running[self._executor(profile).submit(work, job)] = job
+            done, _ = wait(running, timeout=_SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = running.pop(future)
+                if (ended := self._ended(future)) is not None:
+                    yield job, ended
+                    continue
+                self._made.pop(profile, None)  # one that is broken takes no job any more
+                attempts[job.sha256] += 1
+                if attempts[job.sha256] < _ATTEMPTS:
+                    waiting.append(job)
+                else:
+                    why = f"Its process was killed {_ATTEMPTS} times: by the system, for lack of memory?"
+                    yield job, Ended(state=REFUSED, why=why)
+            tick()
+
+    def _executor(self, profile: str) -> Executor:
+        if profile not in self._made:
+            self._made[profile] = self.make(profile)
+        return self._made[profile]
+
+    @staticmethod
+    def _ended(future: Future[Ended]) -> Ended | None:
+        """What became of a job; None where its process was killed."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return None
+        except Exception as error:  # of the cluster, such as KilledWorker
+            return Ended(state=REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+    @property
+    def executors(self) -> list[Executor]:
+        """Those that were made, and are not broken."""
+        return list(self._made.values())
+
+
+@contextmanager
+def workers(executor: str, jobs: int) -> Iterator[Workers]:
+    """The workers that `--executor` names.
+
+    Args:
+        executor: `processes`, or `dask://HOST:PORT`.
+        jobs: How many processes of this machine; a cluster has its own number.
+
+    Raises:
+        InvalidInput: There is no such cluster.
+    """
+    with _cluster(executor) if executor.startswith(CLUSTER) else _processes(jobs) as found:
+        yield found
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[Workers]:
+    context, variables = multiprocessing.get_context("spawn"), arithmetic.users_environment()
+
+    def make(profile: str) -> Executor:
+        return ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_begin, initargs=(profile, variables)
+        )
+
+    others = set(multiprocessing.active_children())
+    found = Workers(slots=jobs, make=make)
+    try:
+        yield found
+    finally:
+        for executor in found.executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+        ours = set(multiprocessing.active_children()) - others
+        for process in ours:
+            process.terminate()  # leaving in good order takes longer; one that trains writes a checkpoint
+        for process in ours:
+            process.join()
+
+
+def _begin(profile: str, variables: dict[str, str]) -> None:
+    """Prepares a process of this machine for its jobs."""
+    for name in arithmetic.VARIABLES:
+        os.environ.pop(name, None)
+        if name in variables:
+            os.environ[name] = variables[name]
+    arithmetic.enter(profile)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it is gone, in whatever way."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    wait_for_processes([parent.sentinel])
+    while True:  # a run that is trained notices the first, writes a checkpoint and ends; the process then too
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SECONDS_TO_STOP)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Workers]:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            [f"executor is {address}, but Dask is not there. Install it: pip install 'reproven[dask]'."]
+        ) from error
+    try:
+        client = Client(f"tcp://{address.removeprefix(CLUSTER)}", timeout=_SECONDS_TO_CONNECT)
+    except (OSError, ValueError) as error:
+        raise ReprovenError(
+            f"executor is {address}, but no Dask scheduler answers there: {error}. Start one: dask scheduler."
+        ) from error
+    with contextlib.closing(client):
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not count:
+            raise ReprovenError(f"The cluster {address} has no worker. Start some: dask worker …")
+        found = Workers(slots=count, make=lambda profile: client.get_executor(pure=False))
+        try:
+            yield found
+        finally:
+            for made in found.executors:
+                made.shutdown(wait=False)  # cancels what has not begun
+
+
+def is_executor(text: Any) -> bool:
+    """Whether a text names an executor."""
+    host, colon, port = str(text).removeprefix(CLUSTER).rpartition(":")
+    return text == PROCESSES or (
+        str(text).startswith(CLUSTER) and bool(host and colon) and port.isdigit() and text.isprintable()
+    )
