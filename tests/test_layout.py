@@ -91,6 +91,18 @@ def test_one_module_alone_does_it(pattern: str, allowed: set[str]) -> None:
     assert found == allowed
 
 
+def test_a_model_takes_along_the_modules_that_it_imports_and_no_others() -> None:
+    from reproven.mlmodel import MODULES as TAKEN
+
+    reached, ahead = set(), ["serving.py"]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += imports(MODULES[name])
+    assert {f"{name}.py" for name in TAKEN} == reached | {"__init__.py"}
+
+
 def test_no_file_grows_without_limit() -> None:
     sizes = {name: len(text.splitlines()) for name, text in MODULES.items()}
     assert max(sizes.values()) <= 440, sizes

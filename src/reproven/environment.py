@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,12 @@ class CodeState:
         return self.patch.encode(errors="surrogateescape")
 
 
+@cache
 def code_state() -> CodeState | None:
-    """The state of this package's own source; None where it is not in a git checkout (installed)."""
+    """The state of this package's own source; None where it is not in a git checkout (installed).
+
+    It is read once in a process, since the code that runs is the code that was imported.
+    """
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
@@ -69,6 +74,7 @@ def code_state() -> CodeState | None:
         return None
 
 
+@cache
 def code(state: CodeState | None) -> Code:
     """The running code as a record names it: the source by its digest, and the patch by its own."""
     folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
@@ -111,7 +117,7 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES},
-        "installed": _installed(),
+        "installed": dict(_installed()),
         "torch": {
             "version": torch.__version__,
             "git": torch.version.git_version,
@@ -135,6 +141,7 @@ def describe() -> dict[str, Any]:
     }
 
 
+@cache
 def _installed() -> dict[str, str]:
     """Every installed distribution with its version, local label included, by the names of their folders."""
     folders = (folder for path in sys.path for folder in Path(path or ".").glob("*.dist-info"))
@@ -142,11 +149,13 @@ def _installed() -> dict[str, str]:
     return {name: version for name, _, version in sorted(pairs)}
 
 
+@cache
 def package_version(package: str) -> str:
     """The installed version of a package; of this one, its own."""
     return __version__ if package == "reproven" else importlib.metadata.version(package)
 
 
+@cache
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -30,7 +30,7 @@ PROCESSES, CLUSTER = "processes", "dask://"
 _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5
 _SECONDS_TO_CONNECT = 10
-_SECONDS_TO_STOP = 5.0
+_SECONDS_TO_STOP = 1.0
 
 #: Called every now and then while jobs are trained.
 Tick = Callable[[], None]

@@ -10,7 +10,6 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,15 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from numpy import dtype
 
 from reproven.artifacts import MODEL
+from reproven.environment import package_version
 
 #: What the served model imports; every version is the one that is installed.
 PACKAGES = ("torch", "mlflow", "numpy", "pandas")
+#: This package's modules that it imports; a test follows their imports.
+MODULES = (
+    *("__init__", "archive", "arithmetic", "artifacts", "data", "errors", "evaluation", "inert"),
+    *("initialisation", "networks", "options", "pickles", "recipe", "record", "serving", "texts"),
+)
 
 
 def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *, entry: Any) -> None:
@@ -54,7 +59,7 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
             "pandas_orient": "split",
         },
     )
-    model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code="code")
+    model.add_flavor("pytorch", model_data="data", pytorch_version=package_version("torch"), code="code")
     environment = {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}
     pyfunc.add_to_model(model, "reproven.serving", data="data", code="code", **environment)
     (folder / "data").mkdir()
@@ -63,15 +68,17 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
     rows = dict(example)
     (folder / "input_example.json").write_text(json.dumps(rows))
     (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
-    ignored = shutil.ignore_patterns("__pycache__", "datasets")
-    shutil.copytree(Path(__file__).parent, folder / "code" / "reproven", ignore=ignored)
+    code = folder / "code" / "reproven"
+    code.mkdir(parents=True)
+    for name in MODULES:
+        shutil.copyfile(Path(__file__).with_name(f"{name}.py"), code / f"{name}.py")
     _write_environment(folder)
     model.save(folder / "MLmodel")
 
 
 def _write_environment(folder: Path) -> None:
     python = platform.python_version()
-    pins = [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
+    pins = [f"{package}=={package_version(package).partition('+')[0]}" for package in PACKAGES]
     conda = {
         "name": "mlflow-env",
         "channels": ["conda-forge"],
