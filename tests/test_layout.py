@@ -33,7 +33,7 @@ ORDER = [
     ["store.py", "tracking.py"],
     ["delivery.py", "evidence.py", "explanation.py", "registry.py", "nested.py"],
     ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py", "verbs/audit.py"],
-    ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py"],
+    ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py", "verbs/draw.py"],
     ["verbs/promote.py", "verbs/resume.py", "verbs/sync.py", "verbs/doctor.py"],
     ["worker.py"],
     ["executors.py"],

@@ -68,8 +68,8 @@ BAD: dict[str, list[str]] = {
     "ALIAS": ["", " ", "champion"],
     "PATH": ["", " ", "\t"],
 }
-#: Options whose values a command looks at late, or that may be empty: `mlflow run` gives an empty --run.
-LATE = {("predict", "output"), ("replay", "more")}
+#: Options whose values a command looks at late, or that may be empty, as `mlflow run` gives them.
+LATE = {("predict", "output"), ("replay", "more"), ("sweep", "axes")}
 
 
 def options(command: click.Command) -> list[click.Option]:

@@ -97,7 +97,7 @@ def test_a_range_has_its_ends_and_ascends(low: float, factor: float, count: int,
 def test_seeds_are_ranges_and_lists() -> None:
     assert read_seeds("0..3,7") == [0, 1, 2, 3, 7]
     for text in ("", "x", "3..1", "1,1", "0..3,2", "1.."):
-        with pytest.raises(ValueError, match="invalid literal|no range|comes twice"):
+        with pytest.raises(ValueError, match=r"invalid literal|no range|comes twice"):
             read_seeds(text)
 
 
@@ -139,8 +139,8 @@ def test_a_grid_takes_every_point_with_every_seed() -> None:
         (
             ["optimizer=sgd,adam", "momentum=0.9"],
             {},
-            "momentum is given, but adam has no such option; it belongs to sgd, rmsprop. Leave it out, or use "
-            "--optimizer sgd. (at the point optimizer adam, momentum 0.9)",
+            "momentum is given, but adam has no such option; it belongs to sgd, rmsprop. Leave it out, or "
+            "use --optimizer sgd. (at the point optimizer adam, momentum 0.9)",
         ),
         (["layer_lr=hidden1=0.1", "variant=module,sequential"], {}, "layer_lr names 'hidden1', but no layer"),
     ],

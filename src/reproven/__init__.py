@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reproven.verbs.audit import Audit, audit, seal
     from reproven.verbs.bundle import export, import_
     from reproven.verbs.doctor import doctor
+    from reproven.verbs.draw import draw
     from reproven.verbs.predict import predict
     from reproven.verbs.promote import Promoted, promote, roll_back
     from reproven.verbs.replay import replay, replays
@@ -42,6 +43,7 @@ _HOMES = {
     "Verdict": "reproven.verdict",
     "audit": "reproven.verbs.audit",
     "doctor": "reproven.verbs.doctor",
+    "draw": "reproven.verbs.draw",
     "enter": "reproven.arithmetic",
     "export": "reproven.verbs.bundle",
     "import_": "reproven.verbs.bundle",
@@ -72,6 +74,7 @@ __all__ = [
     "__version__",
     "audit",
     "doctor",
+    "draw",
     "enter",
     "export",
     "import_",

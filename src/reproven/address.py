@@ -1,14 +1,16 @@
-"""Addresses of stores: what they say about this machine, and what of them may be shown. No MLflow here."""
+"""Addresses of stores and clusters: what they say, and what of them may be shown. No MLflow here."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+PROCESSES, CLUSTER = "processes", "dask://"  # where a sweep trains: on this machine, or on a Dask cluster
 _SQLITE = "sqlite:///"
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -50,3 +52,27 @@ def one_maker(uri: str) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def executor_problems(executor: str, tracking_uri: str | None) -> list[str]:
+    """What speaks against an executor, a message each."""
+    if not _is_executor(executor):
+        return [
+            f"executor is {executor[:60]!r}, but must be {PROCESSES} or {CLUSTER}HOST:PORT. "
+            f"Try --executor {PROCESSES}."
+        ]
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
+    if executor.startswith(CLUSTER) and not uri.startswith(("http://", "https://", "databricks")):
+        return [
+            f"executor is {executor}, whose workers must reach the store, but that is "
+            f"{without_credentials(uri) or 'mlflow.db in this folder'}. Start `mlflow server`, and name it: "
+            "--tracking-uri http://HOST:5000."
+        ]
+    return []
+
+
+def _is_executor(text: str) -> bool:
+    host, colon, port = text.removeprefix(CLUSTER).rpartition(":")
+    return text == PROCESSES or (
+        text.startswith(CLUSTER) and bool(host and colon) and port.isdigit() and text.isprintable()
+    )

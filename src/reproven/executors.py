@@ -19,14 +19,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for_processes
-from typing import Any
 
 from reproven import arithmetic
+from reproven.address import CLUSTER
 from reproven.errors import InvalidInput, ReprovenError
 from reproven.swept import REFUSED
 from reproven.worker import Ended, Job, work
 
-PROCESSES, CLUSTER = "processes", "dask://"
 _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5
 _SECONDS_TO_CONNECT = 10
@@ -188,11 +187,3 @@ def _cluster(address: str) -> Iterator[Workers]:
         finally:
             for made in found.executors:
                 made.shutdown(wait=False)  # cancels what has not begun
-
-
-def is_executor(text: Any) -> bool:
-    """Whether a text names an executor."""
-    host, colon, port = str(text).removeprefix(CLUSTER).rpartition(":")
-    return text == PROCESSES or (
-        str(text).startswith(CLUSTER) and bool(host and colon) and port.isdigit() and text.isprintable()
-    )

@@ -1,7 +1,9 @@
-"""Metrics: which way is better."""
+"""Metrics: their names, and which way is better."""
 
 from __future__ import annotations
 
+#: The errors of both parts of a table, after each epoch.
+METRICS = tuple(f"{part}_{error}" for part in ("test", "train") for error in ("rmse", "mae", "r2"))
 _GROWING = ("r2",)  # the end of a metric's name, of which more is better
 
 

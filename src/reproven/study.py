@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from reproven import options as kinds
 from reproven.axes import MAX_VALUES, Axis
 from reproven.errors import InvalidInput
+from reproven.metrics import METRICS
 from reproven.recipe import Recipe
 
 FORMAT = 1
@@ -156,6 +157,7 @@ def spell_end(axis: Axis, value: float) -> str:
 
 
 STUDY_OPTIONS = {
+    "metric": kinds.choice("By which runs are searched, pruned and ranked.", METRICS),
     "search": kinds.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
     "trials": kinds.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),
     "search_seed": kinds.whole(

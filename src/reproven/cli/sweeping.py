@@ -1,6 +1,6 @@
-"""sweep: the command that trains many runs.
+"""sweep, draw: the commands that train many runs, and draw their figures when they are wanted.
 
-It imports its verb only once its options are known to be good.
+A command imports its verb only once its options are known to be good.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproven import arithmetic, recipe, study
 from reproven import options as kinds
-from reproven import recipe, study
+from reproven.address import PROCESSES, executor_problems
 from reproven.axes import axis_text, read_axes, read_seeds
 from reproven.cli.group import FINDING, main
 from reproven.cli.options import (
+    answering,
     checked_option,
     given,
     importing,
@@ -54,7 +56,13 @@ _OWN = {
     "require_clean": kinds.flag("Refuse to run code that differs from its commit."),
     "figures": kinds.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
 }
-_DEFAULTS = {"search": study.GRID, "search_seed": 12, "round_size": 4, "pruner": study.NO_PRUNING}
+_DEFAULTS = {
+    "metric": "test_rmse",
+    "search": study.GRID,
+    "search_seed": 12,
+    "round_size": 4,
+    "pruner": study.NO_PRUNING,
+}
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -65,20 +73,19 @@ def _own_options(command: Any) -> Any:
 
 
 @main.command()
-@click.argument("plan", required=False)
 @click.option(
     "--axis",
-    "axis_texts",
     multiple=True,
     metavar="NAME=VALUES",
     help="A field and its values: optimizer=sgd,adam or lr=1e-4..1e-1:log:7; may be repeated.",
 )
-@_own_options
 @click.option(
-    "--metric",
-    metavar="METRIC",
-    help="By which runs are searched, pruned and ranked.  [default: test_rmse]",
+    "--axes",
+    metavar="'NAME=VALUES …'",
+    help="Several axes with blanks between, as `mlflow run -P axes=…` gives them.",
 )
+@click.option("--plan", metavar="FILE", help="A YAML file that says the same as the options.")
+@_own_options
 @click.option(
     "--executor",
     metavar="processes|dask://HOST:PORT",
@@ -87,9 +94,9 @@ def _own_options(command: Any) -> Any:
 @options_of(recipe.OPTIONS, recipe.Recipe)
 @tracking
 def sweep(
+    axis: tuple[str, ...],
+    axes: str | None,
     plan: str | None,
-    axis_texts: tuple[str, ...],
-    metric: str | None,
     executor: str | None,
     experiment: str,
     run_name: str | None,
@@ -99,27 +106,25 @@ def sweep(
 ) -> None:
     """Train many runs, each as `train` makes it, below one that holds their table.
 
-    Every option of `train` that is given holds for all runs; --axis and --seeds vary the others. PLAN is a
-    YAML file that says the same: the options' names as keys, and `axes` with a field's values each. The same
-    sweep once more trains only what is missing. Exit code 1 where a run failed.
+    Every option of `train` that is given holds for all runs; --axis and --seeds vary the others. A plan has
+    the options' names as keys, and `axes` with each field's values; options overrule it. The same sweep once
+    more trains only what is missing. Exit code 1 where a run failed.
 
     \b
     Examples:
       reproven sweep --axis variant=module,sequential --axis optimizer=sgd,adam --seeds 0..9
       reproven sweep --axis lr=1e-4..1e-1:log:7 --axis 'hidden=10,10;50' --optimizer adam --jobs 2
       reproven sweep --axis lr=1e-4..1e-1:log --search tpe --trials 20 --pruner median
-      reproven sweep plan.yaml --executor dask://127.0.0.1:8786 --tracking-uri http://tracking:5000
+      reproven sweep --plan plan.yaml --executor dask://127.0.0.1:8786 --tracking-uri http://tracking:5000
     """
     problems = not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    said = {**given(texts), **given({"metric": metric, "executor": executor})}
-    said, axis_texts = _with_plan(plan, said, axis_texts, problems)
-    own = {name: said.pop(name) for name in [*_OWN] if name in said}
-    metric, executor = said.pop("metric", "test_rmse"), said.pop("executor", "processes")
-    problems += not_blank(metric=metric, executor=executor)
-    beside, told = kinds.read_checked(_OWN, own)
+    said = given({**texts, "executor": executor})
+    said, of_axes = _with_plan(plan, said, (*axis, *(axes or "").split()), problems)
+    executor = said.pop("executor", PROCESSES)
+    beside, told = kinds.read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
     _, wrong = kinds.read_checked(recipe.OPTIONS, said)
-    found, unread = read_axes(axis_texts)
-    problems += [*told, *wrong, *unread]
+    found, unread = read_axes(of_axes)
+    problems += [*told, *wrong, *unread, *executor_problems(executor, tracking_uri)]
     if "seeds" in beside and "seed" in said:
         problems.append("seed is given, and seeds too. Leave one of them out.")
     if problems:
@@ -129,56 +134,59 @@ def sweep(
         base=said,
         axes=found,
         seeds=tuple(seeds),
-        metric=metric,
         **{name: beside.pop(name) for name in study.STUDY_OPTIONS if name in beside},
     )
 
     with importing():
         from reproven.verbs.sweep import sweep as run_sweep
 
-    swept = run_sweep(
-        asked,
-        tracking_uri=tracking_uri,
-        experiment=experiment,
-        run_name=run_name,
-        executor=executor,
-        tell=_Teller(),
-        **beside,
-    )
+    try:
+        swept = run_sweep(
+            asked,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+            run_name=run_name,
+            executor=executor,
+            tell=_Teller(),
+            **beside,
+        )
+    except KeyboardInterrupt:
+        say("The same command once more trains what is missing.")
+        raise
     _tell(swept, as_json=as_json)
     if swept.has_findings:
         sys.exit(FINDING)
 
 
 def _with_plan(
-    plan: str | None, said: dict[str, str], axis_texts: tuple[str, ...], problems: list[str]
+    plan: str | None, said: dict[str, str], axes: tuple[str, ...], problems: list[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What the command line and a YAML file say together; the command line overrules the file."""
     if plan is None:
-        return said, axis_texts
+        return said, axes
     try:
         values = _yaml(plan)
     except InvalidInput as error:
         problems += error.problems
-        return said, axis_texts
+        return said, axes
     of_axes = values.pop("axes", {})
     if not isinstance(of_axes, dict):
         problems.append(f"{plan}: axes must be a mapping of fields to values, such as lr: [0.1, 0.01].")
         of_axes = {}
-    taken = {text.partition("=")[0].strip().replace("-", "_") for text in axis_texts}
+    taken = {text.partition("=")[0].strip().replace("-", "_") for text in axes}
     more = [
         f"{name}={axis_text(value)}"
         for name, value in of_axes.items()
         if str(name).replace("-", "_") not in taken
     ]
-    known = [*_OWN, "metric", "executor", *recipe.OPTIONS]
+    known = [*_OWN, "executor", *recipe.OPTIONS]
     for name, value in values.items():
         field = str(name).replace("-", "_")
         if field not in known:
             problems.append(f"{plan} has {str(name)[:60]!r}, which is no option. {name_among(field, known)}")
         elif field not in said:
             said[field] = axis_text([value]) if isinstance(value, list) else axis_text(value)
-    return said, (*axis_texts, *more)
+    return said, (*axes, *more)
 
 
 def _yaml(plan: str) -> dict[Any, Any]:
@@ -242,3 +250,39 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
     click.echo(f"  sweep     {swept.run_id}")
     click.echo(f"  artifacts {swept.artifact_uri}")
     click.echo(f"  Next: reproven compare {swept.run_id}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1)
+@click.option("--experiment", help="Also every training run of this experiment.")
+@click.option("--data", metavar="PATH", help="Where the table is, if not where it was.")
+@answering
+def draw(
+    runs: tuple[str, ...], experiment: str | None, data: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Draw the figures of RUNS that have none, as runs of a sweep; they are put beside the runs' files.
+
+    A sweep's run stands for the runs below it.
+
+    \b
+    Example:
+      reproven draw 5aafbec3d5a143a98e4a0f1a1b4ff1f1
+    """
+    problems = not_blank(experiment=experiment, data=data, tracking_uri=tracking_uri)
+    if not runs and experiment is None:
+        problems.append("run is not given. Give a run id, or --experiment NAME.")
+    if problems:
+        raise InvalidInput(problems)
+    arithmetic.enter(arithmetic.PORTABLE)
+    with importing():
+        from reproven.verbs.draw import draw as run_draw
+
+    drawn = []
+    for one in run_draw(runs, experiment=experiment, table=data, tracking_uri=tracking_uri):
+        drawn.append(one)
+        if not as_json:
+            click.echo(f"{one.run_id}: {one.state}{'. ' * bool(one.words)}{one.words}")
+    if as_json:
+        click.echo(json.dumps({"runs": [asdict(one) for one in drawn]}))
+    if any(one.state == "refused" for one in drawn):
+        sys.exit(FINDING)

@@ -18,9 +18,9 @@ from typing import Any
 
 from reproven import arithmetic, artifacts, data, environment, nested, swept
 from reproven import run as tags
-from reproven.address import without_credentials
+from reproven.address import PROCESSES, executor_problems, without_credentials
 from reproven.errors import InvalidInput
-from reproven.executors import CLUSTER, PROCESSES, Workers, is_executor, workers
+from reproven.executors import Workers, workers
 from reproven.nested import SWEEP
 from reproven.page import Row
 from reproven.proposals import Curve, Score, rounds
@@ -94,23 +94,6 @@ def sweep(
     with workers(executor, count) as found:
         under_way = _Sweep(study, store, table_of, experiment=experiment, run_name=run_name, about=about)
         return under_way.carry_through(found, code_tags(code), tell)
-
-
-def executor_problems(executor: str, tracking_uri: str | None) -> list[str]:
-    """What speaks against an executor, a message each."""
-    if not is_executor(executor):
-        return [
-            f"executor is {executor[:60]!r}, but must be {PROCESSES} or {CLUSTER}HOST:PORT. "
-            f"Try --executor {PROCESSES}."
-        ]
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
-    if executor.startswith(CLUSTER) and not uri.startswith(("http://", "https://", "databricks")):
-        return [
-            f"executor is {executor}, whose workers must reach the store, but that is "
-            f"{without_credentials(uri) or 'mlflow.db in this folder'}. Start `mlflow server`, and name it: "
-            "--tracking-uri http://HOST:5000."
-        ]
-    return []
 
 
 def _load(source: str, target: str | None, drop: tuple[str, ...], sha256: str | None) -> data.Table:
