@@ -183,7 +183,8 @@ def _with_plan(
     for name, value in values.items():
         field = str(name).replace("-", "_")
         if field not in known:
-            problems.append(f"{plan} has {str(name)[:60]!r}, which is no option. {name_among(field, known)}")
+            there = name_among(field, ["axes", *known])
+            problems.append(f"{plan} has {str(name)[:60]!r}, which is no option. {there}")
         elif field not in said:
             said[field] = axis_text([value]) if isinstance(value, list) else axis_text(value)
     return said, (*axes, *more)

@@ -89,7 +89,9 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
         raise RecordError(f"The table {recipe.data} is not where it was. Say where it is with --data.")
     known = data.load(place, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
     dataset = data.split(known, test_size=recipe.test_size, seed=recipe.split_seed or 0)
-    histograms = {int(epochs): h for epochs, h in json_object(HISTOGRAMS, found.text(HISTOGRAMS)).items()}
+    kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
+    names = list(record.outcome.final_weights)  # in the network's order
+    histograms = {int(epochs): {name: h[name] for name in names} for epochs, h in kept.items()}
     moments = {row.step: row.timestamp for row in found.rows if row.key == "train_rmse"}
     with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
         folder = Path(temporary)

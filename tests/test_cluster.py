@@ -1,0 +1,121 @@
+"""A sweep on a Dask cluster: a scheduler, two workers of which one is killed, and a server on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+import servers
+from conftest import ROOT, Cli
+
+BITS = ("losses.csv", "weights.csv", "outcome.json", "recipe.json", "histograms.json")
+SWEEP = ("sweep", "--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs", "150", "--json")
+
+
+@contextmanager
+def dask(*command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A `dask …` process with its children, ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an `mlflow server` on PostgreSQL."""
+    place = tmp_path_factory.mktemp("server")
+    with servers.postgres() as database:
+        options = ("--backend-store-uri", database.uri, "--artifacts-destination", str(place))
+        with servers.started("server", *options, "--workers", "1", ping="health", uri="") as address:
+            yield address
+
+
+def files(client: MlflowClient, run_id: str) -> dict[str, bytes]:
+    return {name: Path(client.download_artifacts(run_id, name)).read_bytes() for name in BITS}
+
+
+def runs_below(client: MlflowClient, found: dict[str, Any]) -> list[Any]:
+    query = f"tags.`mlflow.parentRunId` = '{found['run_id']}'"
+    return list(client.search_runs([found["experiment_id"]], query))
+
+
+def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
+    server: str, cli: Cli, uri: str, tmp_path: Path
+) -> None:
+    client = MlflowClient(server)
+    port = servers.free_port()
+    address = f"127.0.0.1:{port}"
+    quiet = ("--no-dashboard", "--nthreads", "1", "--no-nanny")
+    with ExitStack() as stack:
+        host = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        stack.enter_context(dask("scheduler", *host))
+        workers = [
+            stack.enter_context(
+                dask("worker", f"tcp://{address}", *quiet, REPROVEN_STATE=str(tmp_path / f"machine {number}"))
+            )
+            for number in (1, 2)
+        ]
+        sweep = subprocess.Popen(
+            [sys.executable, str(ROOT / "src"), *SWEEP, "--executor", f"dask://{address}"],
+            env={**os.environ, "MLFLOW_TRACKING_URI": server},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lost = tmp_path / "machine 1"
+        end = time.monotonic() + 90
+        while sum(path.stat().st_size for path in lost.glob("*/journal")) < 4000:  # it trains
+            assert time.monotonic() < end, "the worker gets no run"
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.02)
+        os.killpg(workers[0].pid, signal.SIGKILL)
+        out, err = sweep.communicate(timeout=180)
+    assert sweep.returncode == 0, err
+    found = json.loads(out)
+    assert [run["state"] for run in found["runs"]] == ["FINISHED"] * 6
+    below = runs_below(client, found)
+    assert len(below) == 6
+    assert {run.info.status for run in below} == {"FINISHED"}
+    (gone,) = client.search_runs([found["experiment_id"]], run_view_type=ViewType.DELETED_ONLY)
+    assert gone.data.tags["mlflow.parentRunId"] == found["run_id"]  # what the lost worker had begun
+    digests = {run.data.tags["reproven.recipe.sha256"]: run.info.run_id for run in below}
+    assert len(digests) == 6
+
+    here = cli(*SWEEP, "--experiment", "beside a cluster")
+    assert here.returncode == 0, here.stderr
+    local = MlflowClient(uri)
+    for run in json.loads(here.stdout)["runs"]:
+        assert files(local, run["run_id"]) == files(client, digests[run["recipe_sha256"]])
+
+
+def test_a_cluster_that_is_not_there_or_empty_is_told(server: str, cli: Cli) -> None:
+    nobody = f"dask://127.0.0.1:{servers.free_port()}"
+    done = cli("sweep", "--executor", nobody, MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 2
+    assert f"executor is {nobody}, but no Dask scheduler answers there" in done.stderr
+    port = str(servers.free_port())
+    with dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"):
+        done = cli("sweep", "--executor", f"dask://127.0.0.1:{port}", MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 2
+    assert "has no worker" in done.stderr
