@@ -73,8 +73,7 @@ class Delivery:
             run = self._store.adopt(plan.adopted)
         elif known is None:
             self._note(run_id=_UNKNOWN)
-            tags = {LOGBOOK: self._book.id}
-            run = self._store.create(plan.experiment, plan.name, tags, plan.start_time)
+            run = self._store.create(plan.experiment, plan.name, self._tags, plan.start_time)
         else:
             run = self._store.open(known)
         self._note(run_id=run.id)
@@ -85,6 +84,12 @@ class Delivery:
             setattr(self._sent, name, value)
         with self._book.writing():
             self._book.keep(self._sent)
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        """The run's tags at its start; a run that is made has them at once, so that it is never lost."""
+        parent = {} if self._plan.parent is None else {PARENT: self._plan.parent}
+        return {LOGBOOK: self._book.id, **self._plan.tags, **parent}
 
     @property
     def is_needed(self) -> bool:
@@ -100,8 +105,7 @@ class Delivery:
         """
         plan, self._sent = self._plan, self._book.sent  # of which another process may have sent some
         if not self._sent.described:
-            parent = {} if plan.parent is None else {PARENT: plan.parent}
-            self.run.describe(params=plan.params, tags={**plan.tags, **parent})
+            self.run.describe(params=plan.params, tags=self._tags)
             self.run.log_datasets(plan.datasets)
             self._note(described=True)
         while (end := self._send_piece()) != self._sent.position:
