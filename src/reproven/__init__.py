@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reproven.arithmetic import enter
+    from reproven.comparison import Comparison
     from reproven.recipe import Recipe
     from reproven.verbs.audit import Audit, audit, seal
     from reproven.verbs.bundle import export, import_
+    from reproven.verbs.compare import Compared, compare
     from reproven.verbs.doctor import doctor
     from reproven.verbs.predict import predict
     from reproven.verbs.promote import Promoted, promote, roll_back
@@ -28,12 +30,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "reproven.verbs.audit",
+    "Compared": "reproven.verbs.compare",
+    "Comparison": "reproven.comparison",
     "Initialised": "reproven.verbs.weights",
     "Promoted": "reproven.verbs.promote",
     "Recipe": "reproven.recipe",
     "Trained": "reproven.verbs.train",
     "Verdict": "reproven.verdict",
     "audit": "reproven.verbs.audit",
+    "compare": "reproven.verbs.compare",
     "doctor": "reproven.verbs.doctor",
     "enter": "reproven.arithmetic",
     "export": "reproven.verbs.bundle",
@@ -53,6 +58,8 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "Compared",
+    "Comparison",
     "Initialised",
     "Promoted",
     "Recipe",
@@ -60,6 +67,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "audit",
+    "compare",
     "doctor",
     "enter",
     "export",

@@ -53,6 +53,7 @@ ORIGIN = f"{PREFIX}data.origin"
 RECIPE_TAG = f"{PREFIX}recipe.sha256"
 SEAL = f"{PREFIX}seal"  # digest of the manifest
 FAILURE = f"{PREFIX}failure"  # why a training failed
+PRUNED = f"{PREFIX}pruned"  # why a sweep stopped a training
 REPLAY_OF = f"{PREFIX}replay.of"  # on a replay: the run that it replays
 REPLAYED = f"{PREFIX}replayed."  # on a run, with the replay's id: that replay's verdict
 VERDICT = f"{PREFIX}verdict"  # on a replay; on a run, the last one
@@ -244,6 +245,13 @@ def code_tags(code: CodeState | None) -> dict[str, str]:
         return {}
     tags = {MLFLOW_GIT_COMMIT: code.commit, MLFLOW_GIT_DIRTY: str(code.dirty).lower()}
     return tags | ({MLFLOW_GIT_BRANCH: code.branch} if code.branch else {})
+
+
+def code_words(tags: Mapping[str, str]) -> str:
+    """The code that a run's tags name, in a few words; empty where they name none."""
+    changed = " with changes" if tags.get(MLFLOW_GIT_DIRTY) == "true" else ""
+    commit = tags.get(MLFLOW_GIT_COMMIT, "")[:12]
+    return f"{commit}{changed}" if commit else ""
 
 
 def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:

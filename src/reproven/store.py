@@ -144,9 +144,7 @@ class Store:
                 MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name,
                 MLFLOW_SOURCE_TYPE: "LOCAL",
             }
-            created = self.client.create_run(
-                experiment_id, start_time=start_time, tags={**about, **tags}, run_name=name
-            )
+            created = self.client.create_run(experiment_id, start_time, {**about, **tags}, name)
         return Run(self.client, self.uri, created.info, {})
 
     def _create_experiment(self, name: str) -> str:
@@ -214,7 +212,7 @@ class Store:
             StoreError: There is no such experiment.
         """
         runs = self._search(experiment, "", last)
-        return [_summary(run) for run in runs]
+        return [summary(run) for run in runs]
 
     def training_runs(self, experiment: str) -> list[Summary]:
         """The runs of an experiment that trained a recipe and are no replay, oldest first.
@@ -223,7 +221,7 @@ class Store:
             StoreError: There is no such experiment.
         """
         found = self._search(experiment, f"tags.`{RECIPE_TAG}` LIKE '%'", None)
-        return [_summary(run) for run in reversed(found) if REPLAY_OF not in run.data.tags]
+        return [summary(run) for run in reversed(found) if REPLAY_OF not in run.data.tags]
 
     def _search(self, experiment: str, query: str, last: int | None) -> list[Any]:
         with asking(f"list the runs of {experiment!r}", self.uri):
@@ -351,11 +349,8 @@ class Store:
             StoreError: There is none of that name.
         """
         with asking(f"find {source}", self.uri):
-            if source.startswith("models:/"):
-                uri = source
-            else:
-                run_id, _, inner = source.removeprefix("runs:/").partition("/")
-                uri = f"runs:/{run_id}/{inner or path}"
+            run_id, _, inner = source.removeprefix("runs:/").partition("/")
+            uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
             try:
                 with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
                     return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
@@ -369,19 +364,20 @@ class Store:
         Raises:
             StoreError: There is no such run, or it logged none.
         """
-        models = self.models(run_id)
-        if not models:
+        if not (models := self.models(run_id)):
             raise StoreError(f"The run {run_id} has logged no model. Give one that ended as FINISHED.")
         return models[-1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A run in a few words: its id, name, status, last metrics and the place of its files."""
+    """A run in a few words: its id, name, status, params, tags, last metrics and the place of its files."""
 
     run_id: str
     name: str
     status: str
+    params: dict[str, str]
+    tags: dict[str, str]
     metrics: dict[str, float]
     artifact_uri: str
 
@@ -403,11 +399,14 @@ class Running:
     last_sign: float
 
 
-def _summary(run: Any) -> Summary:
+def summary(run: Any) -> Summary:
+    """What MLflow says of a run, in a few words."""
     return Summary(
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
+        params=run.data.params,
+        tags=run.data.tags,
         metrics=run.data.metrics,
         artifact_uri=run.info.artifact_uri,
     )

@@ -3,7 +3,7 @@
 Answers go to stdout and progress to stderr. Nothing else in the package prints.
 """
 
-from reproven.cli import promotion, proof, survival, training
+from reproven.cli import many, promotion, proof, survival, training
 from reproven.cli.group import main
 
-__all__ = ["main", "promotion", "proof", "survival", "training"]
+__all__ = ["main", "many", "promotion", "proof", "survival", "training"]
