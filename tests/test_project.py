@@ -83,7 +83,7 @@ def test_mlproject_repeats_the_defaults(entry_point: str, kind: type) -> None:
 def test_mlproject_is_read_by_mlflow() -> None:
     project = load_project(str(ROOT))
     assert project.name == "reproven"
-    assert set(project._entry_points) == {"main", "weights", "replay", "resume", "audit"}
+    assert set(project._entry_points) == {"main", "weights", "replay", "resume", "audit", "compare"}
 
 
 def test_the_version_is_said_once() -> None:

@@ -12,12 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from reproven.comparison import Group
+from reproven.comparison import Comparison, Group
+from reproven.figures import png
 from reproven.histograms import Histogram
 
 MOST = 8  # groups in a figure, lines in a panel
 _MOST_PANELS = 6
-MOST_JOINED = 4  # groups between which lines join the same seed
+_MOST_JOINED = 4  # groups between which lines join the same seed
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c6d1f")
 _DPI = 130
 _WIDTH = 7.5  # inches
@@ -47,6 +48,63 @@ class Course:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A figure as it is kept.
+
+    Attributes:
+        title: Stands above it.
+        caption: Stands under it, and in its place where it cannot be seen.
+        png: The content of its file.
+    """
+
+    title: str
+    caption: str
+    png: bytes
+
+
+def pictures(
+    compared: Comparison, courses: Sequence[Course], labels: Mapping[str, str]
+) -> dict[str, Picture]:
+    """The figures of a comparison by their files' names; one that has nothing to show is left out.
+
+    Args:
+        compared: The comparison.
+        courses: How the runs of the best groups went, the best group first.
+        labels: What stands at the axes, for `metric` and `loss`.
+    """
+    measured = [group for group in compared.groups if group.values]
+    groups = measured[:MOST]
+    joined = " Grey lines join the same seed." if 1 < len(groups) <= _MOST_JOINED else ""
+    drawn = {"error": ("At the end", f"{_BOXES}{joined}", boxes(groups, labels["metric"]))}
+    if some := [course for course in courses if course.errors]:
+        drawn["epochs"] = ("After every epoch", _EPOCHS, errors(some, labels["metric"]))
+    if some := [course for course in courses if course.losses]:
+        drawn["loss"] = ("Training loss", _LOSS, losses(some, labels["loss"]))
+    if some := [course for course in courses if course.histograms]:
+        drawn["weights"] = ("Weights at the end", _WEIGHTS, weights(some))
+    only = f" The best {len(groups)} of {len(measured)} groups." if len(groups) < len(measured) else ""
+    return {
+        name: Picture(title=title, caption=f"{caption}{only}", png=png(figure))
+        for name, (title, caption, figure) in drawn.items()
+    }
+
+
+_BOXES = (
+    "Each point is a seed. The box holds the middle half of them, the line in it is their median, the "
+    "whiskers reach the least and the greatest."
+)
+_EPOCHS = (
+    "Lines are means over the runs of a setting, bands reach from the least to the greatest. Where learning "
+    "rates differ, they are the lines, and whatever else tells groups apart has a panel each."
+)
+_LOSS = "Mean over the runs of each group, step by step; the band reaches from the least to the greatest."
+_WEIGHTS = (
+    "Each line is one run's histogram, by density. Parameters stand in one row by their place in the "
+    "network, and all of a row share an axis."
+)
+
+
 def losses(courses: Sequence[Course], label: str) -> Figure:
     """The training loss of every step: each group's mean over its runs, and a band from least to greatest.
 
@@ -56,7 +114,7 @@ def losses(courses: Sequence[Course], label: str) -> Figure:
     """
     groups = _together(courses, lambda course: course.group)
     figure, axes = _with_legend(list(groups), 3.8)
-    for (name, runs), colour in zip(groups.items(), _COLOURS, strict=False):
+    for runs, colour in zip(groups.values(), _COLOURS, strict=False):
         length = min(len(run.losses) for run in runs)
         values = np.array([run.losses[:length] for run in runs], dtype=np.float64)
         _band(axes, np.arange(length), values, colour)
@@ -120,7 +178,7 @@ def boxes(groups: Sequence[Group], label: str) -> Figure:
     drawn = axes.boxplot(values, positions=places, patch_artist=True, medianprops={"color": "black"}, **style)
     for box, colour in zip(drawn["boxes"], _COLOURS, strict=False):
         box.set(facecolor=colour, alpha=0.35, edgecolor=colour)
-    if len(groups) <= MOST_JOINED:
+    if len(groups) <= _MOST_JOINED:
         for unit in dict.fromkeys(unit for group in groups for unit in group.values):
             joined = [(g.values[unit], y) for g, y in zip(groups, places, strict=True) if unit in g.values]
             axes.plot(*zip(*joined, strict=True), color="0.55", linewidth=0.6, zorder=2.5)
@@ -143,9 +201,9 @@ def weights(courses: Sequence[Course]) -> Figure:
     share an axis; each histogram is the share of its values in a bin, divided by the bin's width.
 
     Args:
-        courses: The runs of the groups, the best group first; those without histograms are left out.
+        courses: The runs of the groups, the best group first, each with histograms.
     """
-    groups = _together([course for course in courses if course.histograms], lambda course: course.group)
+    groups = _together(courses, lambda course: course.group)
     rows = max(len(run.histograms) for runs in groups.values() for run in runs)
     size = (max(_WIDTH, 1.3 + 1.55 * len(groups)), 0.7 + 1.05 * rows)
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")

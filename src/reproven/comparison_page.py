@@ -7,74 +7,24 @@ forbids the browser to ask anything of any other place.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
-from reproven import comparison_figures as figures
 from reproven import comparison_words as words
 from reproven.comparison import Candidate, Comparison, Pair
-from reproven.comparison_figures import MOST, Course
+from reproven.comparison_figures import Picture
 from reproven.grouping import NOTHING, shown
 
 #: What a browser may load for the page: pictures that are in it, and its own style.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_TITLES = {
-    "error": "Error at the end",
-    "learning": "Error after every epoch",
-    "loss": "Training loss",
-    "weights": "Weights at the end",
-}
-
-
-def figures_of(
-    compared: Comparison, courses: Sequence[Course], labels: Mapping[str, str]
-) -> dict[str, tuple[Figure, str]]:
-    """The figures of a comparison with their captions, by name; one that has nothing to show is left out.
-
-    Args:
-        compared: The comparison.
-        courses: How the runs of the best groups went.
-        labels: What stands at the axes, for `metric` and `loss`.
-    """
-    groups = [group for group in compared.groups if group.values][:MOST]
-    more = sum(bool(group.values) for group in compared.groups) - len(groups)
-    only = f" The best {len(groups)} groups of {len(groups) + more}." if more else ""
-    with_losses = [course for course in courses if course.losses]
-    with_errors = [course for course in courses if course.errors]
-    joined = " Grey lines join the same seed." if 1 < len(groups) <= figures.MOST_JOINED else ""
-    found = {"error": (figures.boxes(groups, labels["metric"]), f"{_BOXES}{joined}{only}")}
-    if with_errors:
-        found["learning"] = (figures.errors(with_errors, labels["metric"]), f"{_LEARNING}{only}")
-    if with_losses:
-        found["loss"] = (figures.losses(with_losses, labels["loss"]), f"{_LOSS}{only}")
-    if any(course.histograms for course in courses):
-        found["weights"] = (figures.weights(courses), f"{_WEIGHTS}{only}")
-    return found
-
-
-_BOXES = (
-    "Each point is a seed. The box holds the middle half of them, the line in it is their median, the "
-    "whiskers reach the least and the greatest."
-)
-_LEARNING = (
-    "Lines are means over the runs of a setting, bands reach from the least to the greatest. Learning rates "
-    "are the lines where they differ, and then whatever else tells the groups apart has a panel each."
-)
-_LOSS = "Mean over the runs of each group, step by step; the band reaches from the least to the greatest."
-_WEIGHTS = (
-    "Each line is one run's histogram, by density. Parameters stand in one row by their place in the "
-    "network, and all of a row share an axis."
-)
 
 
 def page(
     compared: Comparison,
     candidates: Sequence[Candidate],
-    pictures: Mapping[str, bytes],
-    captions: Mapping[str, str],
+    pictures: Iterable[Picture],
     *,
     command: str,
     notes: Sequence[str] = (),
@@ -84,8 +34,7 @@ def page(
     Args:
         compared: The comparison.
         candidates: The runs that were asked for.
-        pictures: The content of a PNG file, by the figure's name.
-        captions: What stands under each.
+        pictures: The figures.
         command: The command line that makes it again.
         notes: What a reader must know beside the comparison's own notes.
     """
@@ -104,7 +53,7 @@ def page(
         differ=words.differing(compared),
         follow=[(name, [shown(name, value) for value in compared.differ[name]]) for name in compared.follow],
         equal=[(name, shown(name, value)) for name, value in compared.equal.items()],
-        figures=[_figure(name, content, captions[name]) for name, content in pictures.items()],
+        figures=[_figure(picture) for picture in pictures],
         method=words.method(compared),
         runs=_runs(compared, candidates),
         left_out=compared.left_out,
@@ -122,8 +71,9 @@ def _templates() -> Environment:
     )
 
 
-def _figure(name: str, content: bytes, caption: str) -> dict[str, str]:
-    return {"title": _TITLES[name], "data": base64.b64encode(content).decode(), "caption": caption}
+def _figure(picture: Picture) -> dict[str, str]:
+    data = base64.b64encode(picture.png).decode()
+    return {"title": picture.title, "caption": picture.caption, "data": data}
 
 
 def _pair(pair: Pair) -> dict[str, Any]:

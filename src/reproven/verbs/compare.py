@@ -155,21 +155,18 @@ def _description(answer: Compared) -> str:
 @contextmanager
 def _files(answer: Compared, candidates: Sequence[Candidate], store: Store, command: str) -> Iterator[Path]:
     """A folder with everything that is kept of a comparison, for the length of the block."""
-    from reproven import comparison_page, figures
+    from reproven import comparison_figures, comparison_page
 
     courses, unread = _courses(answer.comparison, candidates, store)
-    drawn = comparison_page.figures_of(answer.comparison, courses, _labels(answer.comparison))
-    pictures = {name: figures.png(figure) for name, (figure, _) in drawn.items()}
+    pictures = comparison_figures.pictures(answer.comparison, courses, _labels(answer.comparison))
+    about: Any = {"command": command, "notes": unread}
     with tempfile.TemporaryDirectory(prefix="reproven-") as place:
         folder = Path(place) / _FOLDER
-        for name, content in pictures.items():
-            artifacts.write_bytes(folder / artifacts.FIGURES / f"{name}.png", content)
+        for name, picture in pictures.items():
+            artifacts.write_bytes(folder / artifacts.FIGURES / f"{name}.png", picture.png)
         artifacts.write_text(folder / "comparison.csv", answer.csv)
         artifacts.write_text(folder / "comparison.json", json_text({**answer.to_dict(), "command": command}))
-        captions = {name: caption for name, (_, caption) in drawn.items()}
-        page = comparison_page.page(
-            answer.comparison, candidates, pictures, captions, command=command, notes=unread
-        )
+        page = comparison_page.page(answer.comparison, candidates, pictures.values(), **about)
         artifacts.write_text(folder / PAGE, page)
         yield folder
 
