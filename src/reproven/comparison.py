@@ -306,7 +306,8 @@ def _pair(a: Group, b: Group, members: Mapping[str, Sequence[Candidate]], others
     """Two groups' differences on the seeds that they share, if each seed's rows are the same in both."""
     left, right = by_unit(members[a.label]), by_unit(members[b.label])
     shared = [unit for unit in a.values if unit in b.values]
-    refusal = None if shared else "they share no seed"
+    empty = [group.label for group in (a, b) if not group.values]
+    refusal = f"no run of {empty[0]} counts" if empty else None if shared else "they share no seed"
     for unit in shared:
         runs = [*left[unit], *right[unit]]
         for what, values in (("tables", map(_rows, runs)), ("splits", (run.split for run in runs))):
@@ -373,7 +374,8 @@ def _notes(
     for group in groups:
         if group.lost:
             total = group.lost + len(group.run_ids)
-            yield f"{group.lost} of {total} runs of {group.label} ended without {metric}, and do not count."
+            what = f"runs of {group.label}" if len(groups) > 1 else "runs"
+            yield f"{group.lost} of {total} {what} ended without {metric}, and do not count."
     if others and any(len({run.recipe for run in runs}) > 1 for runs in _in_groups(groups, counted)):
         names = ", ".join(others)
         yield f"Runs of one group and seed that differ in {names} are averaged, so each seed counts once."
