@@ -195,14 +195,14 @@ def test_many_comparisons_need_more_seeds_and_one_sentence_says_how_many() -> No
     runs = [run(5 + lr * 100, seed=s, lr=lr) for s in range(6) for lr in (0.001, 0.002, 0.003, 0.004)]
     compared = comparison.of(runs)
     assert sentence(compared) == (
-        "too few seeds to tell any group from another: with 6 and 6 comparisons the least corrected p is "
-        "0.188; give at least 8 seeds, or compare fewer groups"
+        "too few seeds to tell any group from another: with 6 seeds and 6 comparisons the least corrected p "
+        "is 0.188; give at least 8 seeds, or compare fewer groups"
     )
     runs = [run(5 + lr * 100, seed=s, lr=lr) for s in range(8) for lr in (0.001, 0.002, 0.003, 0.004)]
     compared = comparison.of(runs)
     assert all(pair.better for pair in compared.pairs)
     assert all(pair.p_corrected == pytest.approx(6 * 2 / 2**8) for pair in compared.pairs)
-    assert "corrected for 6 comparisons (Holm)" in words.explanation(compared)
+    assert "corrected for 6 comparisons (Holm); intervals are not." in words.explanation(compared)
 
 
 def test_of_many_pairs_those_of_the_best_group_are_said_first() -> None:

@@ -85,8 +85,8 @@ def _pair(pair: Pair) -> dict[str, Any]:
         **about,
         "mean": words.amount(pair.mean, pair.sd),
         "interval": words.interval(pair, 1) or NOTHING,
-        "p": NOTHING if pair.p is None else words.chance(pair.p),
-        "corrected": NOTHING if pair.p_corrected is None else words.chance(pair.p_corrected),
+        "p": NOTHING if pair.p is None else words.significant(pair.p),
+        "corrected": NOTHING if pair.p_corrected is None else words.significant(pair.p_corrected),
     }
 
 

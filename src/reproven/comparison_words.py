@@ -29,8 +29,7 @@ def _count(number: int, word: str) -> str:
 
 def table(comparison: Comparison) -> list[tuple[str, ...]]:
     """A header, and a row for each group: its runs, its seeds, and the metric over them."""
-    better = "more" if comparison.more_is_better else "less"
-    header = ("group", "runs", "seeds", f"{comparison.metric} ({better} is better)", "min", "max")
+    header = ("group", "runs", "seeds", comparison.metric, "min", "max")
     return [header, *(_row(group) for group in comparison.groups)]
 
 
@@ -75,9 +74,9 @@ def _too_few(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     most = max(len(pair.differences) for pair in pairs)
     tests = sum(pair.p is not None for pair in comparison.pairs)
     needed = next(n for n in range(1, 99) if tests * 2 / 2**n < ALPHA)
-    least = _significant(min(1.0, tests * 2 / 2**most))
+    least = significant(min(1.0, tests * 2 / 2**most))
     return (
-        f"too few seeds to tell any group from another: with {most} and {tests} comparisons the least "
+        f"too few seeds to tell any group from another: with {most} seeds and {tests} comparisons the least "
         f"corrected p is {least}; give at least {needed} seeds, or compare fewer groups"
     )
 
@@ -111,7 +110,7 @@ def _said(pair: Pair, metric: str) -> str:
         by = f"{amount(abs(pair.mean), pair.sd)} {metric}"
         return f"{pair.better} beats {worse} by {by} over {over} ({within}), {p}"
     if _is_hopeless(pair):
-        least = f"with {len(pair.differences)} the least p is {_significant(pair.least)}"
+        least = f"with {len(pair.differences)} the least p is {significant(pair.least)}"
         return f"too few seeds to tell {pair.a} from {pair.b}: {least} ({found}), {p}"
     return f"no difference found between {pair.a} and {pair.b} over {over} ({found}), {p}"
 
@@ -132,13 +131,17 @@ def interval(pair: Pair, sign: int) -> str:
 
 def explanation(comparison: Comparison) -> str:
     """What the numbers mean, so that none can be taken for another."""
-    meaning = "± is the standard deviation over seeds, between two groups that of the paired differences."
+    better = "More" if comparison.more_is_better else "Less"
+    meaning = (
+        f"{better} {comparison.metric} is better; ± is the standard deviation over seeds, "
+        "in a pair that of the paired differences."
+    )
     tests = [pair for pair in comparison.pairs if pair.p is not None]
     if not tests:
         return meaning
     exact = "exact" if all(pair.is_exact for pair in tests) else "by random signs where there are many seeds"
-    corrected = f", corrected for {len(tests)} comparisons (Holm)" if len(tests) > 1 else ""
-    return f"{meaning} p is of the sign-flip test of these, two-sided, {exact}{corrected}."
+    many = f", corrected for {len(tests)} comparisons (Holm); intervals are not" if len(tests) > 1 else ""
+    return f"{meaning} p is of the sign-flip test of these, two-sided, {exact}{many}."
 
 
 def method(comparison: Comparison) -> list[str]:
@@ -195,8 +198,9 @@ def number(value: float, places: int) -> str:
 
 def chance(p: float) -> str:
     """A p-value: `p = 0.002`."""
-    return f"p < {_LEAST_SHOWN}" if p < _LEAST_SHOWN else f"p = {_significant(p)}"
+    return f"p < {_LEAST_SHOWN}" if p < _LEAST_SHOWN else f"p = {significant(p)}"
 
 
-def _significant(p: float) -> str:
+def significant(p: float) -> str:
+    """A share with as many digits as are of use: one where it is small."""
     return f"{p:.1g}" if p < 0.01 else f"{p:.3g}"
