@@ -344,8 +344,11 @@ def test_runs_that_do_not_count_are_named_with_the_reason_and_missed_in_their_gr
         "it has no test_rmse",
     ]
     (group,) = compared.groups
-    assert (len(group.run_ids), group.lost) == (3, 5)
-    assert compared.notes[0] == "5 of 8 runs ended without test_rmse, and do not count."
+    assert (len(group.run_ids), sum(group.lost.values())) == (3, 5)
+    assert compared.notes[0] == (
+        "5 of 8 runs do not count: 1 × it failed, 1 × it was stopped before its end, "
+        "1 × its test_rmse is 1.797e+308, 1 × it was pruned, 1 × it has no test_rmse."
+    )
     assert words.table(compared)[1][1] == "3 of 8"
 
 
@@ -354,7 +357,7 @@ def test_a_group_of_which_every_run_failed_is_shown_without_a_value() -> None:
     compared = comparison.of(runs)
     assert words.table(compared)[2] == ("lr=10.0", "0 of 2", "0", "–", "–", "–")
     assert sentence(compared) == "lr=0.001 and lr=10.0 are not paired: no run of lr=10.0 counts"
-    assert compared.notes == ("2 of 2 runs of lr=10.0 ended without test_rmse, and do not count.",)
+    assert compared.notes == ("2 of 2 runs of lr=10.0 do not count: 2 × it failed.",)
 
 
 def test_what_cannot_be_compared_is_told() -> None:
@@ -364,7 +367,7 @@ def test_what_cannot_be_compared_is_told() -> None:
         comparison.of([run(4.0)], metric="test_rsme")
     with pytest.raises(InvalidInput, match="by names 'optimiser', but no param is called so"):
         comparison.of([run(4.0)], by=["optimiser"])
-    with pytest.raises(InvalidInput, match=r"None of the 2 runs can be compared: 2 × it failed\."):
+    with pytest.raises(InvalidInput, match=r"No run can be compared: 2 × it failed\."):
         comparison.of([run(4.0, status="FAILED"), run(5.0, seed=1, status="FAILED")])
     with pytest.raises(InvalidInput, match="There is no run to compare"):
         comparison.of([])

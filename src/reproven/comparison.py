@@ -75,7 +75,7 @@ class Group:
         label: What it is called.
         fields: The value of each field.
         run_ids: The runs that count, oldest first.
-        lost: How many more ended without the metric.
+        lost: How many more have ended and do not count, by the reason.
         values: The metric by seed, as `seed/split_seed`; of several runs with one seed their mean.
         mean: Over the seeds; None where there is none.
         sd: The sample's standard deviation over the seeds; None of one seed.
@@ -85,7 +85,7 @@ class Group:
     label: str
     fields: Mapping[str, str]
     run_ids: tuple[str, ...]
-    lost: int
+    lost: Mapping[str, int]
     values: Mapping[str, float]
     mean: float | None
     sd: float | None
@@ -241,8 +241,11 @@ def _nothing(candidates: Sequence[Candidate], left: Mapping[str, str], metric: s
         return f"metric is {metric[:60]!r}, but no run has it. {name_among(metric, names)}"
     if not candidates:
         return "There is no run to compare. Train some: reproven train."
-    reasons = ", ".join(f"{n} × {why.partition(' of ')[0]}" for why, n in Counter(left.values()).items())
-    return f"None of the {len(candidates)} runs can be compared: {reasons}. Give runs that are FINISHED."
+    return f"No run can be compared: {_times(Counter(left.values()))}. Give runs that are FINISHED."
+
+
+def _times(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {why}" for why, count in reasons.items())
 
 
 def _groups(
@@ -265,7 +268,7 @@ def _groups(
             label=label if named[label] == 1 else f"{label} #{named[label]}",  # long values are cut
             fields={name: runs[0].params.get(name, grouping.NOTHING) for name in fields},
             run_ids=tuple(run.run_id for run in counted),
-            lost=len(runs) - len(counted),
+            lost=Counter(left[run.run_id] for run in runs if run.run_id in left),
             values=values,
             mean=math.fsum(numbers) / len(numbers) if numbers else None,
             sd=paired.deviation(numbers),
@@ -372,10 +375,10 @@ def _notes(
     groups: Sequence[Group], counted: Sequence[Candidate], others: Sequence[str], metric: str
 ) -> Iterator[str]:
     for group in groups:
-        if group.lost:
-            total = group.lost + len(group.run_ids)
-            what = f"runs of {group.label}" if len(groups) > 1 else "runs"
-            yield f"{group.lost} of {total} {what} ended without {metric}, and do not count."
+        if lost := sum(group.lost.values()):
+            total = f"{lost + len(group.run_ids)} runs"
+            of_group = f" of {group.label}" if len(groups) > 1 else ""
+            yield f"{lost} of {total}{of_group} do not count: {_times(group.lost)}."
     if others and any(len({run.recipe for run in runs}) > 1 for runs in _in_groups(groups, counted)):
         names = ", ".join(others)
         yield f"Runs of one group and seed that differ in {names} are averaged, so each seed counts once."

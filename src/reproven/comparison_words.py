@@ -34,8 +34,9 @@ def table(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _row(group: Group) -> tuple[str, ...]:
-    runs = f"{len(group.run_ids)} of {len(group.run_ids) + group.lost}" if group.lost else len(group.run_ids)
-    counts = (group.label, str(runs), str(len(group.values)))
+    runs = len(group.run_ids)
+    of_all = f" of {runs + sum(group.lost.values())}" if group.lost else ""
+    counts = (group.label, f"{runs}{of_all}", str(len(group.values)))
     if group.mean is None or group.low is None or group.high is None:
         return (*counts, NOTHING, NOTHING, NOTHING)
     places = max(0, _places(group.sd, group.mean))

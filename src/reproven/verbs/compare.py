@@ -107,10 +107,10 @@ def compare(
     command = _command(sources, experiment=experiment, by=by, metric=metric)
     places = []
     with _files(answer, found.candidates, store, command) as folder:
-        if found.parent is not None:
-            places.append(_log(store.open(found.parent), folder))
         if output is not None:
             places.append(_copy(folder, Path(output)))
+        if found.parent is not None:
+            places.append(_log(store.open(found.parent), folder))
         if under_mlflow:
             with store.run(experiment=_FOR_MLFLOW_RUN, name="comparison") as run:
                 run.describe(params={}, tags={DESCRIPTION: _description(answer)})
@@ -146,8 +146,8 @@ def _command(sources: Sequence[str], *, experiment: str | None, by: Sequence[str
 
 def _description(answer: Compared) -> str:
     """The text of the run that `mlflow run` made, in Markdown."""
-    header, *rows = comparison_words.table(answer.comparison)
-    lines = ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
+    header, *rows = ([cell.replace("|", "\\|") for cell in row] for row in answer.table)
+    lines = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
     said = "\n".join(f"- {line}" for line in answer.sentences)
     return f"{said}\n\n{chr(10).join(lines)}\n\n{answer.explanation}\n\n`{_FOLDER}/{PAGE}` has the figures.\n"
 
