@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -350,6 +351,7 @@ def test_runs_that_do_not_count_are_named_with_the_reason_and_missed_in_their_gr
         "1 × its test_rmse is 1.797e+308, 1 × it was pruned, 1 × it has no test_rmse."
     )
     assert words.table(compared)[1][1] == "3 of 8"
+    assert json.loads(json.dumps(compared.to_dict()))["groups"][0]["lost"]["it was pruned"] == 1
 
 
 def test_a_group_of_which_every_run_failed_is_shown_without_a_value() -> None:

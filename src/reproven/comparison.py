@@ -268,7 +268,7 @@ def _groups(
             label=label if named[label] == 1 else f"{label} #{named[label]}",  # long values are cut
             fields={name: runs[0].params.get(name, grouping.NOTHING) for name in fields},
             run_ids=tuple(run.run_id for run in counted),
-            lost=Counter(left[run.run_id] for run in runs if run.run_id in left),
+            lost=dict(Counter(left[run.run_id] for run in runs if run.run_id in left)),
             values=values,
             mean=math.fsum(numbers) / len(numbers) if numbers else None,
             sd=paired.deviation(numbers),

@@ -18,6 +18,7 @@ from reproven.histograms import Histogram
 
 MOST = 8  # groups in a figure, lines in a panel
 _MOST_PANELS = 6
+_MOST_ROWS = 20  # parameters
 _MOST_JOINED = 4  # groups between which lines join the same seed
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c6d1f")
 _DPI = 130
@@ -204,7 +205,8 @@ def weights(courses: Sequence[Course]) -> Figure:
         courses: The runs of the groups, the best group first, each with histograms.
     """
     groups = _together(courses, lambda course: course.group)
-    rows = max(len(run.histograms) for runs in groups.values() for run in runs)
+    most = max(len(run.histograms) for runs in groups.values() for run in runs)
+    rows = min(most, _MOST_ROWS)
     size = (max(_WIDTH, 1.3 + 1.55 * len(groups)), 0.7 + 1.05 * rows)
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     grid: Any = figure.subplots(rows, len(groups), sharex="row", squeeze=False)
@@ -220,7 +222,8 @@ def weights(courses: Sequence[Course]) -> Figure:
                 grid[row, 0].set_ylabel(names[row, 0].replace(".", "\n"), **_BESIDE)
             elif names[row, column] != names[row, 0]:
                 grid[row, column].annotate(names[row, column], (0.03, 0.96), **_WITHIN)
-    figure.supxlabel("value of the parameter", fontsize=9)
+    only = f", the first {rows} of {most}" if rows < most else ""
+    figure.supxlabel(f"value of the parameter{only}", fontsize=9)
     return figure
 
 

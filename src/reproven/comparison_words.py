@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reproven.comparison import ALPHA, Comparison, Group, Pair
 from reproven.grouping import NOTHING, shown
-from reproven.paired import LARGEST_EXACT, RANDOM_SIGNS
+from reproven.paired import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
 
 _MOST = 10  # sentences in a row that somebody reads
 _LEAST_SHOWN = 0.0001
@@ -152,16 +152,18 @@ def method(comparison: Comparison) -> list[str]:
         "A group's value for a seed is the mean over its runs of that seed (and seed of the split); "
         "a recipe that was run several times counts once. Mean, standard deviation (n − 1), least and "
         "greatest are taken over the seeds.",
-        "Two groups are paired on the seeds that both have, and only if each seed's table and split are the "
-        "same in both, by their sha256. The interval is a 95 % bootstrap interval of the mean difference "
-        "(bias-corrected and accelerated, 10,000 resamples from a fixed seed; Efron 1987). Over few seeds a "
-        "bootstrap interval is too narrow; the test is not misled by that.",
-        "The test flips the signs of the paired differences (Fisher 1935): the p-value is the share of all "
-        f"assignments of signs whose mean is at least as far from 0. Over more than {LARGEST_EXACT} seeds, "
-        f"{RANDOM_SIGNS:,} random assignments stand for all (Phipson & Smyth 2010). n seeds cannot give a p "
-        "under 2/2ⁿ.",
+        "Two groups are paired on the seeds that both have, and only if each seed's split and table are the "
+        "same in both, by their sha256 (of a bundled table, columns may be left out). The interval is a 95 % "
+        f"bootstrap interval of the mean difference: bias-corrected and accelerated, {RESAMPLES:,} resamples "
+        "from a fixed seed (Efron 1987, J. Am. Stat. Assoc. 82, 171). Over few seeds a bootstrap interval is "
+        "too narrow; the test is not misled by that.",
+        "The test flips the signs of the paired differences (Fisher 1935, The Design of Experiments): the "
+        "p-value is the share of all assignments of signs whose mean is at least as far from 0. Over more "
+        f"than {LARGEST_EXACT} seeds, {RANDOM_SIGNS:,} random assignments stand for all (Phipson & Smyth "
+        "2010, Stat. Appl. Genet. Mol. Biol. 9, 39). n seeds cannot give a p under 2/2ⁿ.",
         f"p-values are corrected for the number of comparisons ({count}) by Holm's step-down method "
-        f"(Holm 1979); a difference is said to be found where the corrected one is under {ALPHA:g}.",
+        f"(Holm 1979, Scand. J. Stat. 6, 65); a difference is said to be found where the corrected one is "
+        f"under {ALPHA:g}. Intervals are not corrected.",
     ]
 
 

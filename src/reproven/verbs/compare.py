@@ -39,7 +39,7 @@ class Compared:
         table: A header, and a row of texts for each group.
         sentences: What it says, in words.
         explanation: What the numbers in them mean.
-        csv: A row for each run: its id, name, status, seeds, fields and last metrics.
+        csv: A row for each run: its id, name, status, group, params that differ, last metrics, digests.
         places: Where the page is: in a run's artifacts, in a folder, or nowhere.
     """
 
@@ -125,12 +125,14 @@ def _csv(compared: Comparison, candidates: Sequence[Candidate]) -> str:
     params = (*grouping.SEEDS, *compared.by, *fields)
     left = {one.run_id: one.why for one in compared.left_out}
     group_of = {run_id: group.label for group in compared.groups for run_id in group.run_ids}
-    header = ("run_id", "name", "status", "group", "left_out", *params, *metrics)
+    digests = ("recipe_sha256", "split_sha256", "commit")
+    header = ("run_id", "name", "status", "group", "left_out", *params, *metrics, *digests)
     rows = (
         (
             *(run.run_id, run.name, run.status, group_of.get(run.run_id, ""), left.get(run.run_id, "")),
             *(run.params.get(name, "") for name in params),
             *(repr(run.metrics[name]) if name in run.metrics else "" for name in metrics),
+            *(run.recipe or "", run.split, run.commit),
         )
         for run in candidates
     )
