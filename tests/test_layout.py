@@ -14,17 +14,21 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "src" / "reproven"
 MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PACKAGE.rglob("*.py")}
+COMMANDS = ("training", "proof", "promotion", "survival", "sweeping", "comparing")
 #: Each module imports only from the ones before it.
 ORDER = [
     ["errors.py"],
-    ["options.py", "registration.py", "arithmetic.py", "address.py", "metrics.py", "summary.py"],
+    ["options.py", "registration.py", "arithmetic.py", "address.py", "metrics.py", "summary.py", "paired.py"],
     ["texts.py", "archive.py", "inert.py"],
     ["initialisation.py"],
     ["recipe.py"],
     ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py", "axes.py"],
-    ["study.py"],
+    ["study.py", "grouping.py"],
     ["proposals.py", "swept.py"],
     ["page.py", "digests.py", "training.py", "evaluation.py", "difference.py", "figures.py", "interval.py"],
+    ["comparison.py"],
+    ["comparison_words.py", "comparison_figures.py"],
+    ["comparison_page.py"],
     ["environment.py", "artifacts.py", "verdict.py", "journal.py", "stopping.py"],
     ["trial.py", "pickles.py", "elsewhere.py", "logbook.py"],
     ["recording.py", "checkpoint.py", "manifest.py", "mlmodel.py", "serving.py"],
@@ -32,15 +36,23 @@ ORDER = [
     ["pictures.py"],
     ["store.py", "tracking.py"],
     ["delivery.py", "evidence.py", "explanation.py", "registry.py", "nested.py"],
+    ["candidates.py"],
     ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py", "verbs/audit.py"],
-    ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py", "verbs/draw.py"],
+    ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py", "verbs/draw.py", "verbs/compare.py"],
     ["verbs/promote.py", "verbs/resume.py", "verbs/sync.py", "verbs/doctor.py"],
     ["worker.py"],
     ["executors.py"],
     ["verbs/sweep.py"],
     ["cli/group.py"],
     ["cli/options.py"],
-    ["cli/training.py", "cli/proof.py", "cli/promotion.py", "cli/survival.py", "cli/sweeping.py"],
+    [
+        "cli/training.py",
+        "cli/proof.py",
+        "cli/promotion.py",
+        "cli/survival.py",
+        "cli/sweeping.py",
+        "cli/comparing.py",
+    ],
     ["cli/__init__.py"],
     ["__main__.py"],
 ]
@@ -78,10 +90,21 @@ def test_imports_go_one_way() -> None:
             r"\bprint\(|\bclick\.echo\(",
             {
                 f"cli/{name}.py"
-                for name in ("training", "proof", "promotion", "survival", "sweeping", "options", "group")
+                for name in (
+                    "training",
+                    "proof",
+                    "promotion",
+                    "survival",
+                    "sweeping",
+                    "comparing",
+                    "options",
+                    "group",
+                )
             },
         ),
-        (r"^\s*(import|from) matplotlib\b", {"figures.py"}),
+        (r"^\s*(import|from) matplotlib\b", {"figures.py", "comparison_figures.py"}),
+        (r"^\s*(import|from) scipy\b", {"paired.py"}),
+        (r"^\s*(import|from) jinja2\b", {"comparison_page.py"}),
         (r"\bsubprocess\b", {"environment.py", "elsewhere.py"}),
         (r"\bpyplot\b|\bmlflow\.(start_run|log_\w+|autolog)\(", set()),
     ],
@@ -119,7 +142,17 @@ def test_no_path_of_a_machine_is_in_the_project() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["store", "evidence", "verbs.replay", "verbs.audit", "verbs.resume", "verbs.sync", "verbs.doctor"]
+    "name",
+    [
+        "store",
+        "evidence",
+        "verbs.replay",
+        "verbs.audit",
+        "verbs.resume",
+        "verbs.sync",
+        "verbs.doctor",
+        "verbs.compare",
+    ],
 )
 def test_a_record_can_be_looked_up_before_torch_is_there(name: str) -> None:
     code = f"import sys, reproven.{name}; print('torch' in sys.modules)"

@@ -63,13 +63,14 @@ BAD: dict[str, list[str]] = {
     "SCHEME": ["", " ", "x", "normal:x=1", "normal:std=x", "normal:std=nan", "ß", ":", "x" * 999],
     "COLUMN": ["", " ", "\t", "\x1b[2J", "a\nb"],
     "COLUMN,…": ["", " ", ",", "a,,b", "a\nb"],
+    "FIELD,…": ["", " ", ",", "lr,,init", "optimizer,", "seed", "split_seed", "optimiser", "ß", "a\nb", HUGE],
     "NAME|PATH": ["", " ", "\t", "a\nb"],
     "NAME": ["", " ", "a/b", "a:b", "a@b", "a\nb"],
     "ALIAS": ["", " ", "champion"],
     "PATH": ["", " ", "\t"],
 }
 #: Options whose values a command looks at late, or that may be empty, as `mlflow run` gives them.
-LATE = {("predict", "output"), ("replay", "more"), ("sweep", "axes")}
+LATE = {("predict", "output"), ("replay", "more"), ("sweep", "axes"), ("compare", "more")}
 
 
 def options(command: click.Command) -> list[click.Option]:
@@ -105,7 +106,7 @@ def all_cases() -> Iterator[tuple[str, str, list[str]]]:
 LOOP = """
 import json, sys
 from click.testing import CliRunner
-for heavy in ("torch", "mlflow", "numpy", "pandas"):
+for heavy in ("torch", "mlflow", "numpy", "pandas", "scipy", "matplotlib", "jinja2"):
     sys.modules[heavy] = None
 from reproven.cli import main
 for line in json.load(sys.stdin):
@@ -183,6 +184,9 @@ CONFLICTS: list[tuple[list[str], list[str]]] = [
     (["weights", "--network", "conv", "--hidden", "3"], ["hidden is given, but the network conv has"]),
     (["weights", "--network", "testnet", "--inputs", "3"], ["inputs is given, but the network testnet"]),
     (["replay"], ["run is not given"]),
+    (["compare"], ["run is not given"]),
+    (["compare", "--experiment", "x", "--csv", "--json"], ["csv and json are both given"]),
+    (["compare", "--by", "optimiser,seed"], ["by names 'optimiser'", "by names seed", "run is not given"]),
     (
         ["train", "--betas", "0.9,0.99", "--eps", "1", "--alias", "a", "--nesterov", "--init", "dirac"],
         ["betas is given", "eps is given", "alias is 'a'", "nesterov is true", "init is dirac"],

@@ -48,6 +48,7 @@ def test_there_are_commands_to_run() -> None:
             "doctor",
             "sync",
             "promote",
+            "compare",
         )
     }
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reproven.arithmetic import enter
     from reproven.axes import Axis
+    from reproven.comparison import Comparison
     from reproven.recipe import Recipe
     from reproven.study import Study
     from reproven.swept import Swept
     from reproven.verbs.audit import Audit, audit, seal
     from reproven.verbs.bundle import export, import_
+    from reproven.verbs.compare import Compared, compare
     from reproven.verbs.doctor import doctor
     from reproven.verbs.draw import draw
     from reproven.verbs.predict import predict
@@ -34,6 +36,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "reproven.verbs.audit",
     "Axis": "reproven.axes",
+    "Compared": "reproven.verbs.compare",
+    "Comparison": "reproven.comparison",
     "Initialised": "reproven.verbs.weights",
     "Promoted": "reproven.verbs.promote",
     "Recipe": "reproven.recipe",
@@ -42,6 +46,7 @@ _HOMES = {
     "Trained": "reproven.verbs.train",
     "Verdict": "reproven.verdict",
     "audit": "reproven.verbs.audit",
+    "compare": "reproven.verbs.compare",
     "doctor": "reproven.verbs.doctor",
     "draw": "reproven.verbs.draw",
     "enter": "reproven.arithmetic",
@@ -64,6 +69,8 @@ _HOMES = {
 __all__ = [
     "Audit",
     "Axis",
+    "Compared",
+    "Comparison",
     "Initialised",
     "Promoted",
     "Recipe",
@@ -73,6 +80,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "audit",
+    "compare",
     "doctor",
     "draw",
     "enter",

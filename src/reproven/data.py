@@ -62,8 +62,7 @@ class Table:
     @property
     def target_label(self) -> str:
         """The target with its unit where that is known, for axes."""
-        unit = _UNITS.get((self.name, self.target))
-        return f"{self.target} ({unit})" if unit else self.target
+        return target_label(self.name, self.target)
 
     @cached_property
     def sha256(self) -> str:
@@ -121,6 +120,12 @@ def _sha256(*parts: bytes) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def target_label(table: str, target: str) -> str:
+    """A table's target with its unit where that is known, by their names."""
+    unit = _UNITS.get((table, target))
+    return f"{target} ({unit})" if unit else target
 
 
 def load(

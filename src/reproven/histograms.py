@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,3 +53,26 @@ def as_json(found: Mapping[str, Histogram]) -> dict[str, Any]:
 def from_json(found: Mapping[str, Any]) -> dict[str, Histogram]:
     """Reads what `as_json` made."""
     return {name: Histogram(tuple(h["counts"]), tuple(h["edges"])) for name, h in found.items()}
+
+
+def last_of(moments: Mapping[str, Any]) -> dict[str, Histogram]:
+    """The histograms of the last moment in a run's file, by parameter.
+
+    Args:
+        moments: Epochs completed, as text, to what `as_json` made.
+
+    Raises:
+        ValueError: There is none, or it holds no histograms.
+    """
+    try:
+        found = from_json(moments[max(moments, key=int)])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it holds no histograms ({error!r})") from error
+    for name, one in found.items():
+        counts_are_whole = all(type(count) is int and 0 <= count < 2**53 for count in one.counts)
+        edges_are_numbers = all(type(edge) in (int, float) and abs(edge) < 1e300 for edge in one.edges)
+        if not (counts_are_whole and edges_are_numbers and 1 < len(one.edges) == len(one.counts) + 1):
+            raise ValueError(f"the histogram of {name[:50]!r} is none")
+        if any(not low <= high for low, high in itertools.pairwise(one.edges)):
+            raise ValueError(f"the edges of {name[:50]!r} do not ascend")
+    return found

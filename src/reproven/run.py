@@ -247,6 +247,13 @@ def code_tags(code: CodeState | None) -> dict[str, str]:
     return tags | ({MLFLOW_GIT_BRANCH: code.branch} if code.branch else {})
 
 
+def code_words(tags: Mapping[str, str]) -> str:
+    """The code that a run's tags name, in a few words; empty where they name none."""
+    changed = " with changes" if tags.get(MLFLOW_GIT_DIRTY) == "true" else ""
+    commit = tags.get(MLFLOW_GIT_COMMIT, "")[:12]
+    return f"{commit}{changed}" if commit else ""
+
+
 def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
     """Both parts of a split as dataset inputs, with the contexts training and testing."""
     table = dataset.table

@@ -144,9 +144,7 @@ class Store:
                 MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name,
                 MLFLOW_SOURCE_TYPE: "LOCAL",
             }
-            created = self.client.create_run(
-                experiment_id, start_time=start_time, tags={**about, **tags}, run_name=name
-            )
+            created = self.client.create_run(experiment_id, start_time, {**about, **tags}, name)
         return Run(self.client, self.uri, created.info, {})
 
     def _create_experiment(self, name: str) -> str:
@@ -361,11 +359,8 @@ class Store:
             StoreError: There is none of that name.
         """
         with asking(f"find {source}", self.uri):
-            if source.startswith("models:/"):
-                uri = source
-            else:
-                run_id, _, inner = source.removeprefix("runs:/").partition("/")
-                uri = f"runs:/{run_id}/{inner or path}"
+            run_id, _, inner = source.removeprefix("runs:/").partition("/")
+            uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
             try:
                 with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
                     return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
@@ -379,8 +374,7 @@ class Store:
         Raises:
             StoreError: There is no such run, or it logged none.
         """
-        models = self.models(run_id)
-        if not models:
+        if not (models := self.models(run_id)):
             raise StoreError(f"The run {run_id} has logged no model. Give one that ended as FINISHED.")
         return models[-1]
 

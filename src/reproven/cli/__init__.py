@@ -3,7 +3,7 @@
 Answers go to stdout and progress to stderr. Nothing else in the package prints.
 """
 
-from reproven.cli import promotion, proof, survival, sweeping, training
+from reproven.cli import comparing, promotion, proof, survival, sweeping, training
 from reproven.cli.group import main
 
-__all__ = ["main", "promotion", "proof", "survival", "sweeping", "training"]
+__all__ = ["comparing", "main", "promotion", "proof", "survival", "sweeping", "training"]

@@ -6,6 +6,7 @@ It plans, hands out jobs and collects what became of them. Neither torch nor mat
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import tempfile
@@ -30,6 +31,7 @@ from reproven.store import Store
 from reproven.study import NO_PRUNING, Point, Study
 from reproven.summary import Summary
 from reproven.swept import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child, Progress, Swept
+from reproven.verbs.compare import compare_below
 from reproven.worker import Ended, Job
 
 STUDY, RUNS = "study.json", "runs.csv"
@@ -272,6 +274,9 @@ class _Sweep:
         values = counts | ({f"best_{what.metric}": best.metrics[what.metric]} if best else {})
         self._run.log_rows([Row(name, 0, now, float(value)) for name, value in values.items()])
         self._run.describe(params={}, tags={DESCRIPTION: swept.description(self._study, what)})
+
+        with contextlib.suppress(InvalidInput):  # no run finished, or each is a point of its own
+            compare_below(self._store, self._run.id, metric=what.metric)
 
     def _upload(self, texts: Mapping[str, str]) -> None:
         with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
