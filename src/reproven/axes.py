@@ -144,15 +144,19 @@ def _spread(low: float, high: float, count: int, *, log: bool, whole: bool) -> t
     for number in range(count):
         part = number / (count - 1)
         value = low * (high / low) ** part if log else low + (high - low) * part
-        short = float(f"{value:.{_DIGITS}g}")
-        exact = {0: low, count - 1: high}.get(number, short)
-        found.append(spell(exact, whole=whole))
+        ends = {0: low, count - 1: high}
+        found.append(spell(ends[number], whole=whole) if number in ends else shorten(value, whole=whole))
     return tuple(dict.fromkeys(found))
 
 
 def spell(value: float, *, whole: bool) -> str:
     """A number as one would type it."""
     return str(round(value)) if whole else repr(float(value))
+
+
+def shorten(value: float, *, whole: bool) -> str:
+    """A number with few digits, as one would type it."""
+    return spell(float(f"{value:.{_DIGITS}g}"), whole=whole)
 
 
 def _shown(text: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from reproven.histograms import Histogram, histogram
 
@@ -99,6 +99,31 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
     if first is not None:
         text = f"first difference: step {first}"
         axes.annotate(text, (first, 0.03), xycoords=("data", "axes fraction"), fontsize=8, rotation=90)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def search(values: Sequence[float | None], label: str, *, more_is_better: bool) -> Figure:
+    """What came of each point of a search, in the order in which they were proposed, and the best so far.
+
+    Args:
+        values: The metric of each point; None where a run of it failed or was pruned.
+        label: The metric.
+        more_is_better: Whether the greatest is the best.
+    """
+    figure, axes = _single("Search, point by point", "points proposed", label)
+    numbers = np.array([np.nan if value is None else value for value in values])
+    places = np.arange(1, len(numbers) + 1)
+    best = (np.fmax if more_is_better else np.fmin).accumulate(numbers)
+    axes.step(places, best, where="post", color=_COLOURS[1], linewidth=1.5, label="best so far")
+    axes.plot(places, numbers, "o", color=_COLOURS[0], markersize=5, label="a point, mean over its seeds")
+    if (lost := places[np.isnan(numbers)]).size:
+        bottom = axes.get_xaxis_transform()
+        axes.plot(
+            lost, np.full(lost.size, 0.02), "x", color="0.4", transform=bottom, label="failed or pruned"
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
     return figure
 

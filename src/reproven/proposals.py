@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from reproven.axes import Axis
+from reproven.axes import Axis, shorten
 from reproven.metrics import more_is_better
-from reproven.study import GRID, NO_PRUNING, RANDOM, Point, Study, spell_end
+from reproven.study import GRID, NO_PRUNING, RANDOM, Point, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _distribution(axis: Axis) -> Any:
 def _point(study: Study, params: Mapping[str, Any]) -> Point:
     """A proposal as texts."""
     return {
-        axis.name: params[axis.name] if axis.low is None else spell_end(axis, params[axis.name])
+        axis.name: params[axis.name] if axis.low is None else shorten(params[axis.name], whole=axis.is_whole)
         for axis in study.axes
     }
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from reproven import options as kinds
-from reproven.axes import MAX_VALUES, Axis
+from reproven.axes import MAX_VALUES, Axis, spell
 from reproven.errors import InvalidInput
 from reproven.metrics import METRICS
 from reproven.recipe import Recipe
@@ -148,12 +148,7 @@ def _impossible_points(study: Study) -> Iterator[str]:
 
 
 def _ends(axis: Axis) -> tuple[str, ...]:
-    return tuple(spell_end(axis, end) for end in (axis.low, axis.high) if end is not None)
-
-
-def spell_end(axis: Axis, value: float) -> str:
-    """A value of a continuous axis, as one would type it."""
-    return str(round(value)) if axis.is_whole else repr(float(value))
+    return tuple(spell(end, whole=axis.is_whole) for end in (axis.low, axis.high) if end is not None)
 
 
 STUDY_OPTIONS = {

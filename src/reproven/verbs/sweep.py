@@ -22,19 +22,20 @@ from reproven import run as tags
 from reproven.address import PROCESSES, executor_problems, without_credentials
 from reproven.errors import InvalidInput
 from reproven.executors import Workers, workers
+from reproven.metrics import more_is_better
 from reproven.nested import SWEEP
 from reproven.page import Row
 from reproven.proposals import Curve, Score, rounds
 from reproven.recipe import Recipe
 from reproven.run import DESCRIPTION, HEARTBEAT, PREFIX, Run, code_tags
 from reproven.store import Store
-from reproven.study import NO_PRUNING, Point, Study
+from reproven.study import GRID, NO_PRUNING, Point, Study
 from reproven.summary import Summary
 from reproven.swept import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child, Progress, Swept
 from reproven.verbs.compare import compare_below
 from reproven.worker import Ended, Job
 
-STUDY, RUNS = "study.json", "runs.csv"
+STUDY, RUNS, SEARCH = "study.json", "runs.csv", f"{artifacts.FIGURES}/search.png"
 _SECONDS_BETWEEN_BEATS = 30.0
 _STATES = {"FINISHED": FINISHED, "FAILED": FAILED, "KILLED": PRUNED}
 
@@ -140,6 +141,7 @@ class _Sweep:
         self._earlier = nested.sweeps(store, self._experiment, study.sha256)
         self._run = self._open(adopted, run_name)
         self._beaten = 0.0
+        self._values: list[float | None] = []  # of each point, in the order of the proposals
 
     def _open(self, adopted: str | None, run_name: str | None) -> Run:
         """The sweep's own run: the one that `mlflow run` made, or of the same sweep before, or a new one."""
@@ -160,7 +162,7 @@ class _Sweep:
         progress = Progress(total=study.total, metric=study.metric)
         try:
             run.describe(params=swept.params(study), tags={SWEEP: study.sha256, **tags, **_versions(study)})
-            self._upload({STUDY: study.to_json() + "\n"})
+            self._upload({STUDY: f"{study.to_json()}\n".encode()})
             nested.take_over(self._store, run.id, self._earlier)
             self._train(found, progress, tell)
             nested.take_over(self._store, run.id, self._earlier)
@@ -183,7 +185,9 @@ class _Sweep:
             for (_, seed), job in zip(_places(points, self._study.seeds), jobs, strict=True):
                 if (curve := _curve(ended[job.sha256])) is not None:
                     curves[seed].append(curve)
-            told(_scores(self._study, [ended[job.sha256] for job in jobs]))
+            scores = _scores(self._study, [ended[job.sha256] for job in jobs])
+            self._values += [score.value for score in scores]
+            told(scores)
 
     def _job(self, point: Point, seed: int, earlier: tuple[Curve, ...]) -> Job:
         recipe, sha256 = _complete(self._study.recipe(point, seed), self._table_of)
@@ -263,7 +267,7 @@ class _Sweep:
 
     def _conclude(self, what: Swept) -> None:
         """Puts the table of all runs, and what it comes to, into the sweep's run."""
-        self._upload({RUNS: swept.table_text(self._study, what.runs)})
+        self._upload({RUNS: swept.table_text(self._study, what.runs).encode()})
         now = int(time.time() * 1000)
         counts = {
             "runs_finished": what.count(FINISHED),
@@ -275,13 +279,22 @@ class _Sweep:
         self._run.log_rows([Row(name, 0, now, float(value)) for name, value in values.items()])
         self._run.describe(params={}, tags={DESCRIPTION: swept.description(self._study, what)})
 
-        with contextlib.suppress(InvalidInput):  # no run finished, or each is a point of its own
+        if self._study.search != GRID:
+            self._upload({SEARCH: self._search_picture()})
+        with contextlib.suppress(InvalidInput):  # no run finished, so there is nothing to compare
             compare_below(self._store, self._run.id, metric=what.metric)
 
-    def _upload(self, texts: Mapping[str, str]) -> None:
+    def _search_picture(self) -> bytes:
+        from reproven import figures
+
+        metric = self._study.metric
+        figure = figures.search(self._values, metric, more_is_better=more_is_better(metric))
+        return figures.png(figure)
+
+    def _upload(self, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
-            for name, text in texts.items():
-                artifacts.write_text(Path(folder) / name, text)
+            for name, content in files.items():
+                artifacts.write_bytes(Path(folder) / name, content)
             self._run.upload(Path(folder))
 
 
