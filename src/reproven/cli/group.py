@@ -35,7 +35,7 @@ class _Commands(click.Group):
             )
             sys.stdout.flush()
             os._exit(128 + number)  # leaving in good order takes longer than a stop may
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if context.params["debug"]:
