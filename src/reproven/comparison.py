@@ -379,8 +379,10 @@ def _notes(
             total = f"{lost + len(group.run_ids)} runs"
             of_group = f" of {group.label}" if len(groups) > 1 else ""
             yield f"{lost} of {total}{of_group} do not count: {_times(group.lost)}."
-    if others and any(len({run.recipe for run in runs}) > 1 for runs in _in_groups(groups, counted)):
-        names = ", ".join(others)
+    together = list(_in_groups(groups, counted))
+    mixed = [n for n in others if any(len({run.params.get(n) for run in runs}) > 1 for runs in together)]
+    if mixed:
+        names = ", ".join(mixed)
         yield f"Runs of one group and seed that differ in {names} are averaged, so each seed counts once."
     repeated = [runs for runs in _by_recipe(counted).values() if len(runs) > 1]
     if repeated:
