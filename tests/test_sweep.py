@@ -259,6 +259,14 @@ def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, c
     assert Counter(run.was_there for run in again.runs) == {True: 5, False: 1}
 
 
+def test_a_point_that_a_search_proposes_again_is_trained_once(uri: str, client: MlflowClient) -> None:
+    asked = study("lr=1e-3,1e-2", epochs=1, search="random", trials=8, round_size=2)
+    found = sweep(asked, tracking_uri=uri, experiment="proposed again", jobs=1)
+    assert len(found.runs) == len(below(found, client)) == 2
+    again = sweep(asked, tracking_uri=uri, experiment="proposed again", jobs=1)
+    assert [run.run_id for run in again.runs] == [run.run_id for run in found.runs]
+
+
 @pytest.fixture(scope="module")
 def pruned(uri: str) -> Swept:
     """Learning rates, the good ones first; the pruner needs five runs before it stops any."""

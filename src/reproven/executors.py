@@ -60,31 +60,35 @@ class Workers:
             yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
 
     def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[tuple[Job, Ended]]:
-        waiting, attempts = deque(jobs), Counter[str]()
+        waiting, deaths = deque(jobs), Counter[str]()
         running: dict[Future[Ended], Job] = {}
+
+        def may_begin() -> bool:
+            """Whether the next job may: one with which a process died runs alone, to spare the others."""
+            is_suspect = [deaths[job.sha256] > 0 for job in (waiting[0], *running.values())]
+            return len(running) < 2 * self.slots if not any(is_suspect) else not running
+
         while waiting or running:
-            while waiting and len(running) < 2 * self.slots:  # one in reserve for each process
+            while waiting and may_begin():
                 job = waiting.popleft()
-                running[self._executor(profile).submit(work, job)] = job
+                running[self._submit(profile, job)] = job
             done, _ = wait(running, timeout=_SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
             for future in done:
-                job = running.pop(future)
-                if (ended := self._ended(future)) is not None:
-                    yield job, ended
-                    continue
-                self._made.pop(profile, None)  # one that is broken takes no job any more
-                attempts[job.sha256] += 1
-                if attempts[job.sha256] < _ATTEMPTS:
+                job, ended = running.pop(future), self._ended(future)
+                if ended is None and (died := deaths[job.sha256] + 1) < _ATTEMPTS:
+                    deaths[job.sha256] = died
                     waiting.append(job)
                 else:
                     why = f"Its process was killed {_ATTEMPTS} times: by the system, for lack of memory?"
-                    yield job, Ended(state=REFUSED, why=why)
+                    yield job, ended or Ended(state=REFUSED, why=why)
             tick()
 
-    def _executor(self, profile: str) -> Executor:
-        if profile not in self._made:
-            self._made[profile] = self.make(profile)
-        return self._made[profile]
+    def _submit(self, profile: str, job: Job) -> Future[Ended]:
+        """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
+        with contextlib.suppress(BrokenProcessPool, KeyError):
+            return self._made[profile].submit(work, job)
+        self._made[profile] = self.make(profile)
+        return self._made[profile].submit(work, job)
 
     @staticmethod
     def _ended(future: Future[Ended]) -> Ended | None:

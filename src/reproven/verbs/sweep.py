@@ -20,7 +20,7 @@ from typing import Any
 from reproven import arithmetic, artifacts, data, environment, nested, swept
 from reproven import run as tags
 from reproven.address import PROCESSES, executor_problems, without_credentials
-from reproven.errors import InvalidInput
+from reproven.errors import InvalidInput, StoreError
 from reproven.executors import Workers, workers
 from reproven.metrics import more_is_better
 from reproven.nested import SWEEP
@@ -37,6 +37,8 @@ from reproven.worker import Ended, Job
 
 STUDY, RUNS, SEARCH = "study.json", "runs.csv", f"{artifacts.FIGURES}/search.png"
 _SECONDS_BETWEEN_BEATS = 30.0
+#: A table by its source, its target, the columns left out and the digest that it must have.
+Table = Callable[[str, str | None, tuple[str, ...], str | None], data.Table]
 _STATES = {"FINISHED": FINISHED, "FAILED": FAILED, "KILLED": PRUNED}
 
 
@@ -103,9 +105,6 @@ def _load(source: str, target: str | None, drop: tuple[str, ...], sha256: str | 
     return data.load(source, target=target, drop=drop, sha256=sha256)
 
 
-Table = Callable[[str, str | None, tuple[str, ...], str | None], data.Table]
-
-
 def _complete(recipe: Recipe, table_of: Table) -> tuple[Recipe, str]:
     """A recipe as it is handed out, with its table's digest, and the digest of the recipe in its run.
 
@@ -141,7 +140,9 @@ class _Sweep:
         self._earlier = nested.sweeps(store, self._experiment, study.sha256)
         self._run = self._open(adopted, run_name)
         self._beaten = 0.0
-        self._values: list[float | None] = []  # of each point, in the order of the proposals
+        self._ended: dict[str, Ended] = {}  # by the recipe's digest, which a search may propose twice
+        self._order: dict[str, int] = {}  # in which recipes came up
+        self._scores: list[Score] = []  # of each point
 
     def _open(self, adopted: str | None, run_name: str | None) -> Run:
         """The sweep's own run: the one that `mlflow run` made, or of the same sweep before, or a new one."""
@@ -170,7 +171,8 @@ class _Sweep:
             found_out = self._swept(progress)
             self._conclude(found_out)
         except BaseException as error:
-            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            with contextlib.suppress(StoreError):  # the first trouble is the one to tell
+                run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         run.end("FINISHED")
         return found_out
@@ -181,16 +183,20 @@ class _Sweep:
         for points, told in rounds(self._study):
             earlier = {seed: tuple(some) for seed, some in curves.items()}
             jobs = [self._job(point, seed, earlier[seed]) for point in points for seed in self._study.seeds]
-            ended = dict(self._round(found, jobs, there, progress, tell))
-            for (_, seed), job in zip(_places(points, self._study.seeds), jobs, strict=True):
-                if (curve := _curve(ended[job.sha256])) is not None:
-                    curves[seed].append(curve)
-            scores = _scores(self._study, [ended[job.sha256] for job in jobs])
-            self._values += [score.value for score in scores]
+            for job, ended, was_there in self._round(found, jobs, there, progress):
+                self._ended[job.sha256] = ended
+                progress.runs.append(_child(job, ended, was_there))
+                tell(progress)
+            for job in jobs:
+                if (curve := _curve(self._ended[job.sha256])) is not None:
+                    curves[job.recipe.seed].append(curve)
+            scores = _scores(self._study, [self._ended[job.sha256] for job in jobs])
+            self._scores += scores
             told(scores)
 
     def _job(self, point: Point, seed: int, earlier: tuple[Curve, ...]) -> Job:
         recipe, sha256 = _complete(self._study.recipe(point, seed), self._table_of)
+        self._order.setdefault(sha256, len(self._order))
         return Job(
             recipe=recipe,
             sha256=sha256,
@@ -209,25 +215,21 @@ class _Sweep:
         jobs: Sequence[Job],
         there: Mapping[str, Summary],
         progress: Progress,
-        tell: Callable[[Progress], None],
-    ) -> Iterator[tuple[str, Ended]]:
-        """What became of each job: those whose runs are there first, then the others as they end."""
+    ) -> Iterator[tuple[Job, Ended, bool]]:
+        """The jobs of a round with what became of them, and whether they were there before the sweep.
 
-        def noted(job: Job, ended: Ended, was_there: bool) -> tuple[str, Ended]:
-            progress.runs.append(_child(job, ended, was_there))
-            tell(progress)
-            return job.sha256, ended
-
-        wanted = {job.sha256: job for job in jobs}  # two points may be one recipe
-        for sha256, job in wanted.items():
+        Those that were there come first, then the others as they end; a recipe that came up before does not.
+        """
+        new = {job.sha256: job for job in jobs if job.sha256 not in self._ended}
+        progress.total -= len(jobs) - len(new)
+        missing = [job for sha256, job in new.items() if sha256 not in there]
+        for sha256, job in new.items():
             if sha256 in there:
-                yield noted(job, self._found(there[sha256]), True)
-        missing = [job for sha256, job in wanted.items() if sha256 not in there]
+                yield job, self._found(there[sha256]), True
         for job, ended in found.results(missing, self._beat):
             if ended.state == STOPPED:
                 raise KeyboardInterrupt
-            yield noted(job, ended, False)
-        progress.total -= len(jobs) - len(wanted)
+            yield job, ended, False
 
     def _found(self, run: Summary) -> Ended:
         """What became of a run that was there."""
@@ -245,7 +247,8 @@ class _Sweep:
         """Says every now and then that the sweep lives, so that `doctor` leaves it alone."""
         if time.monotonic() - self._beaten > _SECONDS_BETWEEN_BEATS:
             self._beaten = time.monotonic()
-            self._run.describe(params={}, tags={HEARTBEAT: f"{time.time():.0f}"})
+            with contextlib.suppress(StoreError):  # a store that is away is not the end of a sweep
+                self._run.describe(params={}, tags={HEARTBEAT: f"{time.time():.0f}"})
 
     def _swept(self, progress: Progress) -> Swept:
         info, best = self._run.info, progress.best
@@ -258,12 +261,8 @@ class _Sweep:
             metric=self._study.metric,
             best=best.name if best else None,
             seconds=time.monotonic() - progress.started,
-            runs=tuple(sorted(progress.runs, key=lambda run: self._order(run))),
+            runs=tuple(sorted(progress.runs, key=lambda run: self._order[run.recipe_sha256])),
         )
-
-    def _order(self, run: Child) -> tuple[Any, ...]:
-        places = [axis.values.index(run.point[axis.name]) if axis.values else 0 for axis in self._study.axes]
-        return (*places, tuple(run.point.items()), self._study.seeds.index(run.seed))
 
     def _conclude(self, what: Swept) -> None:
         """Puts the table of all runs, and what it comes to, into the sweep's run."""
@@ -278,7 +277,6 @@ class _Sweep:
         values = counts | ({f"best_{what.metric}": best.metrics[what.metric]} if best else {})
         self._run.log_rows([Row(name, 0, now, float(value)) for name, value in values.items()])
         self._run.describe(params={}, tags={DESCRIPTION: swept.description(self._study, what)})
-
         if self._study.search != GRID:
             self._upload({SEARCH: self._search_picture()})
         with contextlib.suppress(InvalidInput):  # no run finished, so there is nothing to compare
@@ -288,7 +286,8 @@ class _Sweep:
         from reproven import figures
 
         metric = self._study.metric
-        figure = figures.search(self._values, metric, more_is_better=more_is_better(metric))
+        values = [score.value for score in self._scores]
+        figure = figures.search(values, metric, more_is_better=more_is_better(metric))
         return figures.png(figure)
 
     def _upload(self, files: Mapping[str, bytes]) -> None:
@@ -296,10 +295,6 @@ class _Sweep:
             for name, content in files.items():
                 artifacts.write_bytes(Path(folder) / name, content)
             self._run.upload(Path(folder))
-
-
-def _places(points: Sequence[Point], seeds: Sequence[int]) -> list[tuple[Point, int]]:
-    return [(point, seed) for point in points for seed in seeds]
 
 
 def _child(job: Job, ended: Ended, was_there: bool) -> Child:
