@@ -8,7 +8,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run verify test test-all check format bench ui clean
+.PHONY: run verify test test-all check format bench bench-sweeps ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -42,6 +42,9 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/cost.py
+
+bench-sweeps: $(VENV)/installed-dev
+	$(BIN)/python -W ignore benchmarks/sweeps.py
 
 # torch goes first, so that nothing else chooses its version
 $(VENV)/installed: pyproject.toml
