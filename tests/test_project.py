@@ -58,7 +58,9 @@ def test_every_direct_dependency_is_pinned_and_both_files_agree() -> None:
 
 def test_what_is_imported_is_pinned() -> None:
     names = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
-    pinned = {pin.partition("==")[0] for pin in PYPROJECT["project"]["dependencies"]}
+    project = PYPROJECT["project"]
+    pins = (*project["dependencies"], *project["optional-dependencies"]["dask"])
+    pinned = {pin.partition("==")[0] for pin in pins}
     imported = set()
     for path in (ROOT / "src").rglob("*.py"):
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))

@@ -72,10 +72,9 @@ def alone(cli: Cli, *options: str) -> str:
 def test_a_run_of_a_sweep_is_that_of_train(four: Swept, cli: Cli, client: MlflowClient) -> None:
     found = bits_of(four, client)
     assert len(found) == 8
-    for variant in ("module", "sequential"):
-        for optimizer in ("sgd", "adam"):
-            folder = alone(cli, "--variant", variant, "--optimizer", optimizer, "--seed", "2")
-            assert bits(folder) in found.values()
+    for variant, optimizer in (("module", "adam"), ("sequential", "sgd")):
+        folder = alone(cli, "--variant", variant, "--optimizer", optimizer, "--seed", "2")
+        assert bits(folder) in found.values()
 
 
 def test_processes_and_order_change_no_bit(four: Swept, uri: str, client: MlflowClient) -> None:
@@ -180,22 +179,14 @@ def test_a_cluster_needs_a_store_that_its_workers_reach() -> None:
 
 def test_a_plan_says_the_same_as_options(cli: Cli, tmp_path: Path, uri: str) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("axes:\n  hidden: [[10, 10], [5]]\n  lr: 1e-3..1e-2:log:2\nseeds: 0..1\nepochs: 1\n")
+    plan.write_text("axes:\n  hidden: [[10, 10], [5]]\n  lr: 1e-3..1e-2:log:2\nseeds: 5\nepochs: 1\n")
     by_plan = cli("sweep", "--plan", str(plan), "--experiment", "planned", "--json")
     assert by_plan.returncode == 0, by_plan.stderr
-    options = (
-        "--axis",
-        "hidden=10,10;5",
-        "--axis",
-        "lr=1e-3..1e-2:log:2",
-        "--seeds",
-        "0..1",
-        "--epochs",
-        "1",
-    )
+    axes = ("--axis", "hidden=10,10;5", "--axis", "lr=1e-3..1e-2:log:2")
+    options = (*axes, "--seeds", "5", "--epochs", "1")
     by_options = cli("sweep", *options, "--experiment", "planned", "--json")
     one, other = (json.loads(done.stdout) for done in (by_plan, by_options))
-    assert len(one["runs"]) == 8
+    assert len(one["runs"]) == 4
     assert one["run_id"] == other["run_id"]
     assert all(run["was_there"] for run in other["runs"])
 
@@ -241,7 +232,7 @@ def test_a_search_proposes_the_same_points_again_and_in_its_range() -> None:
 
 
 def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, client: MlflowClient) -> None:
-    asked = study("lr=1e-4..1e-1:log", "batch_size=64..128", search="tpe", trials=6, round_size=3)
+    asked = study("lr=1e-4..1e-1:log", "batch_size=64..128", search="tpe", trials=4, round_size=2)
     one = sweep(asked, tracking_uri=uri, experiment="search by one", jobs=1)
     two = sweep(asked, tracking_uri=uri, experiment="search by two", jobs=2)
     assert [run.point for run in one.runs] == [run.point for run in two.runs]
@@ -249,7 +240,7 @@ def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, c
     client.delete_run(str(one.runs[-1].run_id))
     again = sweep(asked, tracking_uri=uri, experiment="search by one", jobs=2)
     assert [run.point for run in again.runs] == [run.point for run in one.runs]
-    assert Counter(run.was_there for run in again.runs) == {True: 5, False: 1}
+    assert Counter(run.was_there for run in again.runs) == {True: 3, False: 1}
 
 
 def test_a_point_that_a_search_proposes_again_is_trained_once(uri: str, client: MlflowClient) -> None:

@@ -24,7 +24,7 @@ from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, 
 from reproven.evidence import Evidence, gather
 from reproven.journal import Journal
 from reproven.record import ENVIRONMENT, Record, json_object
-from reproven.run import DESCRIPTION, REPLAY_OF, REPLAYED, SEAL, VERDICT, Run
+from reproven.run import DESCRIPTION, PRUNED, REPLAY_OF, REPLAYED, VERDICT, Run
 from reproven.store import Store
 from reproven.verbs.audit import look, place_of_table
 from reproven.verdict import INCONCLUSIVE, TAMPERED, Verdict
@@ -114,7 +114,9 @@ def replays(
 
 
 def _ended_runs(store: Store, experiment: str) -> list[str]:
-    return [run.run_id for run in store.training_runs(experiment) if SEAL in run.tags]
+    ended = ("FINISHED", "FAILED")
+    runs = store.training_runs(experiment)
+    return [run.run_id for run in runs if run.status in ended or PRUNED in run.tags]
 
 
 @contextmanager
