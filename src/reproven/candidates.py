@@ -91,11 +91,11 @@ def _candidate(run: Summary) -> Candidate:
 
 
 @contextmanager
-def opened(store: Store, run_id: str) -> Iterator[Evidence]:
-    """A run's files, for the length of the block: where they lie if that is here, else a copy.
+def opened(store: Store, run_id: str, names: Sequence[str]) -> Iterator[Evidence]:
+    """A run's files, for the length of the block: where they lie if that is here, else a copy of those named.
 
     Raises:
         StoreError: They cannot be fetched.
     """
     with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
-        yield Evidence(run_id, store.files(run_id, Path(folder)), None)
+        yield Evidence(run_id, store.files(run_id, Path(folder), names), None)

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -296,12 +296,13 @@ class Store:
                 for m in self.client.get_metric_history(run_id, name)
             ]
 
-    def files(self, run_id: str, into: Path) -> Path:
-        """The folder with all artifacts of a run: where they lie if that is here, else a copy.
+    def files(self, run_id: str, into: Path, names: Sequence[str] = ("",)) -> Path:
+        """The folder with the artifacts of a run: where they lie if that is here, else a copy.
 
         Args:
             run_id: The run's id.
             into: An empty folder for the copy.
+            names: What is copied; all of it where not given.
 
         Raises:
             StoreError: There is no such run, or its files cannot be fetched.
@@ -311,7 +312,9 @@ class Store:
         if (local := folder_of(place)) is not None:
             return local
         with asking(f"fetch the files of the run {run_id}", self.uri):
-            return Path(self.client.download_artifacts(run_id, "", str(into)))
+            for name in names:
+                self.client.download_artifacts(run_id, name, str(into))
+        return into
 
     def versions(self, run_id: str) -> list[tuple[str, str, str]]:
         """Name, version and source of each registered model that came from a run."""

@@ -249,7 +249,7 @@ def _courses(compared: Comparison, runs: Sequence[Candidate], store: Store) -> t
 def _course(run: Candidate, group: str, compared: Comparison, store: Store) -> Any:
     from reproven.comparison_figures import Course
 
-    with candidates.opened(store, run.run_id) as files:
+    with candidates.opened(store, run.run_id, (METRICS, artifacts.HISTOGRAMS)) as files:
         rows = sorted(read_metrics(files.text(METRICS)))
         try:
             moments = json_object(artifacts.HISTOGRAMS, files.text(artifacts.HISTOGRAMS))
