@@ -109,6 +109,7 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
         assert files(local, run["run_id"]) == files(client, digests[run["recipe_sha256"]])
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_or_empty_is_told(server: str, cli: Cli) -> None:
     nobody = f"dask://127.0.0.1:{servers.free_port()}"
     done = cli("sweep", "--executor", nobody, MLFLOW_TRACKING_URI=server)

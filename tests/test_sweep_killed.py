@@ -71,6 +71,7 @@ def check(found: dict[str, Any], six: dict[str, dict[str, bytes]], client: Mlflo
     assert logbook.every() == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_run(
     uri: str, client: MlflowClient, six: dict[str, dict[str, bytes]]
 ) -> None:
