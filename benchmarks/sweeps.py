@@ -78,7 +78,8 @@ def growth(count: int) -> None:
         ratio = statistics.median(last) / statistics.median(first)
         print(f"a default run in a sweep, seconds of one core    {spread(taken[window:])}")
         print(f"  runs 11 to 20                                  {spread(first)}")
-        print(f"  runs {count - window + 1} to {count:<33}   {spread(last)}")
+        which = f"runs {count - window + 1} to {count}"
+        print(f"  {which:<46} {spread(last)}")
         print(f"  the last ones / the first ones                 {ratio:.2f} ×")
 
 
@@ -132,10 +133,14 @@ def against(name: str, other: Callable[[int], None], count: int, runs: int, pair
     a, b = ([pair[side] for pair in found] for side in (0, 1))
     ratios = [x / y for x, y in found]
     print(
-        f"{name:<46} {statistics.median(ratios):6.1f} ×   ({min(ratios):.1f} to {max(ratios):.1f}; "
+        f"{name:<46} {statistics.median(ratios):6.1f} ×   ({_range(ratios)}"
         f"{statistics.median(a):.0f} and {statistics.median(b):.1f} runs a minute, of {runs} and {count})",
         flush=True,
     )
+
+
+def _range(ratios: Sequence[float]) -> str:
+    return f"{min(ratios):.1f} to {max(ratios):.1f}; " if len(ratios) > 1 else ""
 
 
 def main() -> None:
