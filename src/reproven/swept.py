@@ -78,6 +78,11 @@ class Swept:
         return sum(run.state in states for run in self.runs)
 
     @property
+    def best_run(self) -> Child | None:
+        """The finished run with the best metric."""
+        return best_of(self.runs, self.metric)
+
+    @property
     def has_findings(self) -> bool:
         """Whether a run failed, or could not be trained."""
         return self.count(FAILED, REFUSED) > 0
@@ -102,9 +107,7 @@ class Progress:
     @property
     def best(self) -> Child | None:
         """The finished run with the best metric so far."""
-        measured = [run for run in self.runs if run.state == FINISHED and self.metric in run.metrics]
-        choose = max if more_is_better(self.metric) else min
-        return choose(measured, key=lambda run: run.metrics[self.metric], default=None)
+        return best_of(self.runs, self.metric)
 
     @property
     def seconds_left(self) -> float | None:
@@ -128,6 +131,13 @@ class Progress:
         if self.best is not None:
             parts += [f"best {self.metric} {self.best.metrics[self.metric]:.6g} ({self.best.name})"]
         return ", ".join(parts)
+
+
+def best_of(runs: Sequence[Child], metric: str) -> Child | None:
+    """The finished run with the best value of a metric; the first of equals."""
+    measured = [run for run in runs if run.state == FINISHED and metric in run.metrics]
+    choose = max if more_is_better(metric) else min
+    return choose(measured, key=lambda run: run.metrics[metric], default=None)
 
 
 def params(study: Study) -> dict[str, Any]:
@@ -177,8 +187,7 @@ def description(study: Study, swept: Swept) -> str:
         f"{swept.count(PRUNED)} pruned, {swept.count(FAILED, REFUSED)} failed.",
         f"Search: {study.search}. Study `{study.sha256}`.",
     ]
-    if swept.best is not None:
-        best = next(run for run in swept.runs if run.name == swept.best)
+    if (best := swept.best_run) is not None:
         lines.append(
             f"Best {swept.metric}: **{best.metrics[swept.metric]:.6g}** ({best.name}, `{best.run_id}`)."
         )

@@ -243,8 +243,7 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
     for run in swept.runs:
         if run.state in ("FAILED", "REFUSED"):
             click.echo(f"  {run.name}: {run.state}. {run.why}")
-    best = next((run for run in swept.runs if run.name == swept.best), None)
-    if best is not None:
+    if (best := swept.best_run) is not None:
         click.echo(
             f"  best      {swept.metric} {best.metrics[swept.metric]:.6g} ({best.name}, run {best.run_id})"
         )

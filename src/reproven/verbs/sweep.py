@@ -251,7 +251,9 @@ class _Sweep:
                 self._run.describe(params={}, tags={HEARTBEAT: f"{time.time():.0f}"})
 
     def _swept(self, progress: Progress) -> Swept:
-        info, best = self._run.info, progress.best
+        info = self._run.info
+        runs = sorted(progress.runs, key=lambda run: self._order[run.recipe_sha256])
+        best = swept.best_of(runs, self._study.metric)
         return Swept(
             run_id=self._run.id,
             experiment_id=info.experiment_id,
@@ -261,7 +263,7 @@ class _Sweep:
             metric=self._study.metric,
             best=best.name if best else None,
             seconds=time.monotonic() - progress.started,
-            runs=tuple(sorted(progress.runs, key=lambda run: self._order[run.recipe_sha256])),
+            runs=tuple(runs),
         )
 
     def _conclude(self, what: Swept) -> None:
@@ -273,7 +275,7 @@ class _Sweep:
             "runs_failed": what.count(FAILED, REFUSED),
             "runs_pruned": what.count(PRUNED),
         }
-        best = next((run for run in what.runs if run.name == what.best), None)
+        best = what.best_run
         values = counts | ({f"best_{what.metric}": best.metrics[what.metric]} if best else {})
         self._run.log_rows([Row(name, 0, now, float(value)) for name, value in values.items()])
         self._run.describe(params={}, tags={DESCRIPTION: swept.description(self._study, what)})
