@@ -27,9 +27,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from reproven import Recipe, arithmetic, train
+from reproven import Recipe, train
+from reproven.arithmetic import profiles
 from reproven.networks import MLPModule
-from reproven.trial import prepare
+from reproven.training.prepared import prepare
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "src" / "reproven" / "datasets" / "boston.csv"
@@ -76,7 +77,7 @@ def stock_loop(recipe: Recipe) -> None:
 def process(*command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", *command],
-        env=arithmetic.users_environment(),
+        env=profiles.users_environment(),
         capture_output=True,
         text=True,
         check=False,

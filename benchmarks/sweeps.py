@@ -26,10 +26,11 @@ reproven.enter("portable")  # the default of a run, and before torch is there
 
 from mlflow import MlflowClient
 
-from reproven import Study, arithmetic
-from reproven.store import Store
-from reproven.verbs import sweep
-from reproven.worker import Job, work
+from reproven import Study
+from reproven.arithmetic import profiles
+from reproven.store.store import Store
+from reproven.sweeps import sweep
+from reproven.sweeps.worker import Job, work
 
 ROOT = Path(__file__).parent.parent
 TABLE = str(ROOT / "src" / "reproven" / "datasets" / "boston.csv")
@@ -86,7 +87,7 @@ def growth(count: int) -> None:
 def call(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
-        env={**arithmetic.users_environment(), "PYTHONWARNINGS": "ignore"},
+        env={**profiles.users_environment(), "PYTHONWARNINGS": "ignore"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

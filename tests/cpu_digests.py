@@ -16,9 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from reproven import arithmetic
-from reproven.initialisation import INIT_SCHEMES
-from reproven.recipe import OPTIMIZERS, VARIANTS, Recipe
+from reproven.arithmetic import profiles
+from reproven.values.recipe import OPTIMIZERS, VARIANTS, Recipe
+from reproven.values.schemes import INIT_SCHEMES
 
 SCHEMES = {"constant": "constant:val=0.1", "sparse": "sparse:sparsity=0.5"}
 RICH: dict[str, dict[str, Any]] = {
@@ -55,22 +55,22 @@ def digest(*parts: bytes) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--profile", default=arithmetic.PORTABLE)
+    parser.add_argument("--profile", default=profiles.PORTABLE)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    arithmetic.enter(arguments.profile)
-    from reproven.trial import prepare
+    profiles.enter(arguments.profile)
+    from reproven.training.prepared import prepare
 
     found = {}
     for name, recipe in recipes(arguments.profile, arguments.quick).items():
-        trial = prepare(recipe)
-        start = [p.detach().numpy().tobytes() for p in trial.state.network.parameters()]
-        losses = [struct.pack("<f", step.loss) for step in trial.steps()]
-        end = [p.detach().numpy().tobytes() for p in trial.state.network.parameters()]
-        predicted = [array.tobytes() for pair in trial.predictions().values() for array in pair]
-        errors = [struct.pack("<d", value) for value in trial.errors().values()]
+        made = prepare(recipe)
+        start = [p.detach().numpy().tobytes() for p in made.state.network.parameters()]
+        losses = [struct.pack("<f", step.loss) for step in made.steps()]
+        end = [p.detach().numpy().tobytes() for p in made.state.network.parameters()]
+        predicted = [array.tobytes() for pair in made.predictions().values() for array in pair]
+        errors = [struct.pack("<d", value) for value in made.errors().values()]
         found[name] = {
-            "standardised": digest(*(t.numpy().tobytes() for part in trial.parts.values() for t in part)),
+            "standardised": digest(*(t.numpy().tobytes() for part in made.parts.values() for t in part)),
             "initial weights": digest(*start),
             "losses": digest(*losses),
             "final weights": digest(*end),

@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 
-from reproven import Recipe, manifest, trial
-from reproven.page import Page
-from reproven.record import Step, json_text
+from reproven import Recipe
+from reproven.files import manifest
+from reproven.files.texts import json_text
+from reproven.training.prepared import Prepared
+from reproven.values.record import Step
+from reproven.values.snapshot import Snapshot
 
 
 def copy(bundle: Path, to: Path) -> Path:
@@ -47,15 +50,15 @@ def forge_recipe(bundle: Path, **changed: Any) -> None:
     recipe = replace(Recipe.from_json(path.read_text()), **changed)
     path.write_text(recipe.to_json())
     edit(bundle / "inputs.json", lambda value: value.update(recipe_sha256=recipe.sha256))
-    page = Page.read((bundle / "run.json").read_text())
-    params = {k: v for k, v in page.params.items() if getattr(recipe, k) is not None}
+    snapshot = Snapshot.read((bundle / "run.json").read_text())
+    params = {k: v for k, v in snapshot.params.items() if getattr(recipe, k) is not None}
     spelled = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in changed.items()}
-    page = replace(
-        page,
+    snapshot = replace(
+        snapshot,
         params=params | {k: v for k, v in spelled.items() if v != "None"},
-        tags={**page.tags, "reproven.recipe.sha256": recipe.sha256},
+        tags={**snapshot.tags, "reproven.recipe.sha256": recipe.sha256},
     )
-    (bundle / "run.json").write_text(page.text())
+    (bundle / "run.json").write_text(snapshot.text())
     reseal(bundle)
 
 
@@ -75,11 +78,11 @@ def stop_before(step: int, error: type[BaseException] = Stopped) -> Any:
     return watch
 
 
-def nudged(step: int, name: str, index: tuple[int, ...]) -> Callable[[trial.Trial], Any]:
-    """`Trial.steps` with one weight moved by 1 ulp after a step."""
-    steps = trial.Trial.steps
+def nudged(step: int, name: str, index: tuple[int, ...]) -> Callable[[Prepared], Any]:
+    """`Prepared.steps` with one weight moved by 1 ulp after a step."""
+    steps = Prepared.steps
 
-    def moved(made: trial.Trial) -> Any:
+    def moved(made: Prepared) -> Any:
         found: Step
         for found in steps(made):
             if found.step == step:

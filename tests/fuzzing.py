@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from reproven import data, inert, pickles
-from reproven.archive import OddArchive
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError
-from reproven.evidence import Evidence, contradictions
-from reproven.inert import OddPickle
-from reproven.manifest import Manifest
-from reproven.page import Page, read_metrics
-from reproven.recipe import Recipe
-from reproven.record import LOSSES, WEIGHTS, Record, _read_losses, _read_weights, read_rows
+from reproven.files import models, pickles
+from reproven.files.archive import OddArchive
+from reproven.files.manifest import Manifest
+from reproven.files.names import LOSSES, WEIGHTS
+from reproven.files.pickles import OddPickle
+from reproven.files.texts import read_rows
+from reproven.proof.contradictions import contradictions
+from reproven.proof.evidence import Evidence
+from reproven.training import data
+from reproven.values.metrics import read_metrics
+from reproven.values.recipe import Recipe
+from reproven.values.record import Record, _read_losses, _read_weights
+from reproven.values.snapshot import Snapshot
 
 REFERENCE = Path(__file__).parent.parent / "mlruns" / "reference" / "module-sgd"
 #: The files that a bundle is read from, in the order in which fuzzed bytes fill them.
@@ -79,7 +84,7 @@ def record(content: bytes) -> None:
 
     for read in (
         Record.read,
-        lambda text: Page.read(text("run.json")),
+        lambda text: Snapshot.read(text("run.json")),
         lambda text: Manifest.read(text(name)),
     ):
         try:
@@ -122,18 +127,18 @@ def model(content: bytes) -> None:
     path = _scratch() / "model.pth"
     path.write_bytes(content)
     try:
-        pickles.read_torch(path)
+        models.read_torch(path)
     except RevivalError as error:
         _says_something(error, path.name)
 
 
 def pickled(content: bytes) -> None:
     """A pickle within a sound archive, as far as it says what would be made."""
-    inert.names(content)
+    pickles.names(content)
     records = {"data/0": bytes(8), "data/1": bytes(16)}
     try:
-        pickles._Reader(records).model(inert.read(content))
-    except (OddPickle, OddArchive, pickles._Odd) as error:
+        models._Reader(records).model(pickles.read(content))
+    except (OddPickle, OddArchive, models._Odd) as error:
         _says_something(error)
 
 
@@ -151,7 +156,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
 
 def seeds(reader: str) -> list[bytes]:
     """What a reader takes as it is: where a fuzzer starts."""
-    from reproven.archive import PICKLE, records
+    from reproven.files.archive import PICKLE, records
 
     if reader == "everything":
         each = [(number, seeds(name)) for number, name in enumerate(list(READERS)[:-2])]

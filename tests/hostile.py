@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from reproven import archive
+from reproven.files import archive
 
 #: What nothing may do while a file is read: start, import, run, connect or write something.
 _FORBIDDEN = (

@@ -18,13 +18,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "src"))  #
 
 
 def die_at(function: str, count: int, moment: str) -> None:
-    module, *inner, name = function.split(".")
+    *path, name = function.split(".")
+    inner: list[str] = []
     while True:
         try:
-            owner: Any = importlib.import_module(f"reproven.{module}")
+            owner: Any = importlib.import_module(".".join(["reproven", *path]))
             break
         except ModuleNotFoundError:
-            module = f"{module}.{inner.pop(0)}"
+            inner.insert(0, path.pop())
     for part in inner:
         owner = getattr(owner, part)
     original, calls = getattr(owner, name), itertools.count(1)
@@ -43,9 +44,9 @@ def die_at(function: str, count: int, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    from reproven import arithmetic
+    from reproven.arithmetic import profiles
 
-    arithmetic.enter(arithmetic.PORTABLE)
+    profiles.enter(profiles.PORTABLE)
     die_at(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     from reproven.cli import main
 

@@ -13,20 +13,20 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "src"))  #
 if __name__ == "__main__":
     seconds, last, file = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
-    from reproven import arithmetic
+    from reproven.arithmetic import profiles
 
-    arithmetic.enter(arithmetic.PORTABLE)
+    profiles.enter(profiles.PORTABLE)
     from reproven.cli import main
-    from reproven.trial import Trial
+    from reproven.training.prepared import Prepared
 
-    original = Trial.steps
+    original = Prepared.steps
 
-    def steps(made: Trial) -> Iterator[Any]:
+    def steps(made: Prepared) -> Iterator[Any]:
         for step in original(made):
             time.sleep(seconds)
             while step.step == last and not os.path.exists(file):  # noqa: PTH110
                 time.sleep(0.05)
             yield step
 
-    Trial.steps = steps  # type: ignore[method-assign, assignment]
+    Prepared.steps = steps  # type: ignore[method-assign, assignment]
     main(sys.argv[4:], prog_name="reproven")

@@ -3,132 +3,138 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
 
+#: Each wing (or file at the top) imports only from those before it, and from itself.
+WINGS = (
+    *("_version", "errors", "networks", "arithmetic", "files", "serving", "values", "machine", "training"),
+    *("store", "logbooks", "runs", "proof", "comparisons", "sweeps", "__init__", "cli", "__main__"),
+)
 PACKAGE = ROOT / "src" / "reproven"
-MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PACKAGE.rglob("*.py")}
-COMMANDS = ("training", "proof", "promotion", "survival", "sweeping", "comparing")
-#: Each module imports only from the ones before it.
-ORDER = [
-    ["errors.py"],
-    ["options.py", "registration.py", "arithmetic.py", "address.py", "metrics.py", "summary.py", "paired.py"],
-    ["texts.py", "archive.py", "inert.py"],
-    ["initialisation.py"],
-    ["recipe.py"],
-    ["record.py", "blueprint.py", "networks.py", "data.py", "optimizers.py", "histograms.py", "axes.py"],
-    ["study.py", "grouping.py"],
-    ["proposals.py", "swept.py"],
-    ["page.py", "digests.py", "training.py", "evaluation.py", "difference.py", "figures.py", "interval.py"],
-    ["comparison.py"],
-    ["comparison_words.py", "comparison_figures.py"],
-    ["comparison_page.py"],
-    ["environment.py", "artifacts.py", "verdict.py", "journal.py", "stopping.py"],
-    ["trial.py", "pickles.py", "elsewhere.py", "logbook.py"],
-    ["recording.py", "checkpoint.py", "manifest.py", "mlmodel.py", "serving.py"],
-    ["run.py"],
-    ["pictures.py"],
-    ["store.py", "tracking.py"],
-    ["delivery.py", "evidence.py", "explanation.py", "registry.py", "nested.py"],
-    ["candidates.py"],
-    ["verbs/revive.py", "verbs/train.py", "verbs/weights.py", "verbs/runs.py", "verbs/audit.py"],
-    ["verbs/predict.py", "verbs/replay.py", "verbs/bundle.py", "verbs/draw.py", "verbs/compare.py"],
-    ["verbs/promote.py", "verbs/resume.py", "verbs/sync.py", "verbs/doctor.py"],
-    ["worker.py"],
-    ["executors.py"],
-    ["verbs/sweep.py"],
-    ["cli/group.py"],
-    ["cli/options.py"],
-    [
-        "cli/training.py",
-        "cli/proof.py",
-        "cli/promotion.py",
-        "cli/survival.py",
-        "cli/sweeping.py",
-        "cli/comparing.py",
-    ],
-    ["cli/__init__.py"],
-    ["__main__.py"],
-]
+TEXTS = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): text
+    for path in PACKAGE.rglob("*.py")
+    if (text := path.read_text())
+}
+MOST_MODULES, MOST_LINES = 12, 350
 
 
-def imports(text: str) -> set[str]:
-    """The modules of this package that a text imports, as file names."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module == "reproven":
-            found |= {f"{alias.name}.py" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "reproven.cli":
-            names = {f"cli/{alias.name}.py" for alias in node.names}
-            found |= names if names <= set(MODULES) else {"cli/__init__.py"}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reproven."):
-            found.add(f"{str(node.module).removeprefix('reproven.').replace('.', '/')}.py")
-    return found & set(MODULES)
+def imports(name: str) -> set[str]:
+    """The modules of this package that one imports, at its top, late or for its types."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(TEXTS[name])):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "reproven" for alias in node.names), name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, name
+            if (node.module or "").split(".")[0] == "reproven":
+                found |= set(_meant(str(node.module), [alias.name for alias in node.names]))
+    return found - {name}
+
+
+def _meant(module: str, names: list[str]) -> Iterator[str]:
+    inner = module.removeprefix("reproven").removeprefix(".")
+    for name in names:
+        whole = f"{inner}.{name}".removeprefix(".")
+        yield whole if whole in TEXTS else inner or "__init__"
+
+
+def wing(name: str) -> str:
+    return name.split(".")[0]
 
 
 def test_imports_go_one_way() -> None:
-    listed = [name for row in ORDER for name in row]
-    assert sorted(listed) == sorted(set(MODULES) - {"__init__.py", "verbs/__init__.py"})
-    for number, row in enumerate(ORDER):
-        before = {name for earlier in ORDER[:number] for name in earlier}
-        for name in row:
-            assert imports(MODULES[name]) <= before, name
+    assert {wing(name) for name in TEXTS} == set(WINGS)
+    for name in TEXTS:
+        for other in imports(name):
+            assert WINGS.index(wing(other)) <= WINGS.index(wing(name)), f"{name} imports {other}"
+
+
+def test_no_wing_has_a_ring() -> None:
+    TopologicalSorter({name: imports(name) for name in TEXTS}).prepare()  # raises CycleError
+
+
+def test_a_wing_says_what_it_is_and_imports_nothing() -> None:
+    for name in {wing(name) for name in TEXTS if "." in name}:
+        tree = ast.parse(TEXTS[name])
+        lines = (ast.get_docstring(tree) or "").replace("\n\n", "\n").splitlines()
+        assert len(lines) == 3, name
+        assert lines[1].startswith("It stands "), name
+        assert lines[2].startswith("It never "), name
+        assert len(tree.body) == 1 or name == "cli", name
+
+
+def test_no_wing_and_no_file_grows_without_limit() -> None:
+    for name in {wing(name) for name in TEXTS}:
+        assert sum(wing(other) == name for other in TEXTS) - 1 <= MOST_MODULES, name
+    assert {name: n for name, text in TEXTS.items() if (n := len(text.splitlines())) > MOST_LINES} == {}
+
+
+def test_no_two_names_are_mistaken_for_one_another() -> None:
+    """No two files of one name, and none told from another by its ending alone; a face of the command line
+    bears the name of its wing."""
+    names = sorted(name.split(".")[-1] for name in TEXTS if "." in name and wing(name) != "cli")
+    assert len(names) == len(set(names))
+    for one, other in pairwise(names):
+        same = len(os.path.commonprefix([one, other]))  # noqa: RUF071
+        assert same < min(6, len(one), len(other)), (one, other)
+    faces = {name.split(".")[1] for name in TEXTS if name.startswith("cli.")}
+    assert faces - set(WINGS) == {"group", "reading"}
 
 
 @pytest.mark.parametrize(
-    ("pattern", "allowed"),
+    ("what", "pattern", "allowed"),
     [
-        (r"^\s*(import|from) mlflow\b", {"store.py", "registry.py", "run.py", "mlmodel.py"}),
-        (r"\btorch\.load\(|\bpickle\b\.|\bUnpickler\b|\bmarshal\b|(?<![.\w])(eval|exec)\(", set()),
-        (
-            r"\bprint\(|\bclick\.echo\(",
-            {
-                f"cli/{name}.py"
-                for name in (
-                    "training",
-                    "proof",
-                    "promotion",
-                    "survival",
-                    "sweeping",
-                    "comparing",
-                    "options",
-                    "group",
-                )
-            },
-        ),
-        (r"^\s*(import|from) matplotlib\b", {"figures.py", "comparison_figures.py"}),
-        (r"^\s*(import|from) scipy\b", {"paired.py"}),
-        (r"^\s*(import|from) jinja2\b", {"comparison_page.py"}),
-        (r"\bsubprocess\b", {"environment.py", "elsewhere.py"}),
-        (r"\bpyplot\b|\bmlflow\.(start_run|log_\w+|autolog)\(", set()),
+        ("imports MLflow", r"^\s*(import|from) mlflow\b", {"store"}),
+        ("starts processes", r"\bsubprocess\b|\bos\.(fork|exec|spawn|system)", {"machine"}),
+        ("prints", r"\bprint\(|\bclick\.echo\(", {"cli"}),
+        ("reads options", r"^\s*(import|from) click\b", {"cli"}),
+        ("reads saved models", r"\bimport pickletools\b|\bimport zipfile\b", {"files"}),
+        ("draws", r"^\s*(import|from) matplotlib\b", {"training", "comparisons"}),
+        ("tests hypotheses", r"^\s*(import|from) scipy\b", {"comparisons"}),
+        ("makes pages", r"^\s*(import|from) jinja2\b", {"comparisons"}),
+        ("searches", r"^\s*(import|from) optuna\b", {"sweeps"}),
+        ("trains in other processes", r"\bconcurrent\.futures\b|\bmultiprocessing\b", {"sweeps"}),
+        ("unpickles", r"\btorch\.load\(|\bpickle\b\.|\bUnpickler\b|\bmarshal\b", set()),
+        ("runs texts", r"(?<![.\w])(eval|exec)\(", set()),
+        ("keeps global state", r"\bpyplot\b|\bmlflow\.(start_run|log_\w+|autolog)\(", set()),
     ],
 )
-def test_one_module_alone_does_it(pattern: str, allowed: set[str]) -> None:
-    found = {name for name, text in MODULES.items() if re.search(pattern, text, re.MULTILINE)}
-    assert found == allowed
+def test_one_wing_alone_does_it(what: str, pattern: str, allowed: set[str]) -> None:
+    found = {wing(name) for name, text in TEXTS.items() if re.search(pattern, text, re.MULTILINE)}
+    assert found == allowed, what
+
+
+def test_values_import_nothing_heavy() -> None:
+    used = set()
+    for name in (name for name in TEXTS if wing(name) == "values"):
+        used |= set(re.findall(r"^(?:import|from) (\w+)", TEXTS[name], re.MULTILINE))
+    assert used <= {"reproven", *sys.stdlib_module_names}
 
 
 def test_a_model_takes_along_the_modules_that_it_imports_and_no_others() -> None:
-    from reproven.mlmodel import MODULES as TAKEN
+    from reproven.store.mlmodel import MODULES
 
-    reached, ahead = set(), ["serving.py"]
+    reached: set[str] = set()
+    ahead = ["serving"]
     while ahead:
         name = ahead.pop()
         if name not in reached:
             reached.add(name)
-            ahead += imports(MODULES[name])
-    assert {f"{name}.py" for name in TAKEN} == reached | {"__init__.py"}
-
-
-def test_no_file_grows_without_limit() -> None:
-    sizes = {name: len(text.splitlines()) for name, text in MODULES.items()}
-    assert max(sizes.values()) <= 440, sizes
+            ahead += imports(name)
+    wings = {wing(name) for name in reached if "." in name}
+    assert set(MODULES) == reached | wings | {"__init__", "_version"}
 
 
 def test_no_path_of_a_machine_is_in_the_project() -> None:
@@ -141,20 +147,12 @@ def test_no_path_of_a_machine_is_in_the_project() -> None:
             assert not pattern.search(path.read_text(errors="ignore")), path
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "store",
-        "evidence",
-        "verbs.replay",
-        "verbs.audit",
-        "verbs.resume",
-        "verbs.sync",
-        "verbs.doctor",
-        "verbs.compare",
-    ],
-)
-def test_a_record_can_be_looked_up_before_torch_is_there(name: str) -> None:
-    code = f"import sys, reproven.{name}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+def test_a_record_can_be_looked_up_before_torch_is_there() -> None:
+    """Its arithmetic is chosen before torch is imported, and a look needs none of it."""
+    names = (
+        *("store.store", "proof.evidence", "proof.replay", "proof.audit", "logbooks.sync", "logbooks.doctor"),
+        *("runs.resume", "runs.latest", "comparisons.compare", "sweeps.sweep", "cli"),
+    )
+    code = f"import importlib, sys\nfor name in {names}:\n    importlib.import_module('reproven.' + name)\n"
+    code += "    assert 'torch' not in sys.modules, name\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -21,29 +21,17 @@ from mlflow.projects._project_spec import load_project
 
 from conftest import ROOT, Cli
 from forging import copy, edit, reseal
-from reproven import Trained, elsewhere, replay, train
-from reproven.blueprint import Blueprint
+from projects import mlflow_run, only_run
+from reproven import Trained, replay, train
 from reproven.errors import RebuildError
-from reproven.recipe import Recipe
-from reproven.verbs.revive import revive
+from reproven.machine import rebuilding
+from reproven.runs.revive import revive
+from reproven.values.blueprint import Blueprint
+from reproven.values.recipe import Recipe
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text())
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
-
-
-def mlflow_run(*arguments: str, uri: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """`mlflow run` as a user types it, with this interpreter first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri}
-    command = [sys.executable, "-m", "mlflow", "run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **more)
-
-
-def only_run(client: MlflowClient, experiment: str) -> Any:
-    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-    assert len(found) == 1
-    return found[0]
 
 
 def test_every_direct_dependency_is_pinned_and_both_files_agree() -> None:
@@ -342,5 +330,5 @@ def test_what_a_record_names_is_checked_before_it_is_installed(
 ) -> None:
     environment = json.loads((files / "environment.json").read_text())
     with torch_for_uv(), pytest.raises(RebuildError, match=re.escape(message)):
-        elsewhere.rebuild({**environment, **change}, tmp_path / "new")
+        rebuilding.rebuild({**environment, **change}, tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
 from forging import flip
-from reproven import Recipe, Trained, audit, data, export, import_, predict, replay, seal, train
+from reproven import Recipe, Trained, audit, export, import_, predict, replay, seal, train
+from reproven.training import data
 from servers import started
 
 
@@ -109,9 +110,11 @@ def test_a_row_alone_is_predicted_as_in_its_table() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
         "import torch\n"
-        "from reproven import Recipe, evaluation, trial\n"
+        "from reproven import Recipe\n"
+        "from reproven.training import evaluation\n"
+        "from reproven.training.prepared import prepare\n"
         "for hidden in ((10, 10), (50,), (7, 3, 5)):\n"
-        "    made = trial.prepare(Recipe(hidden=hidden, epochs=2))\n"
+        "    made = prepare(Recipe(hidden=hidden, epochs=2))\n"
         "    for _ in made.steps(): pass\n"
         "    X = torch.from_numpy(made.dataset.table.X)\n"
         "    whole = evaluation.predictions(made.regressor(), X)\n"

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from reproven import Recipe, export, replay, train, weights
-from reproven.blueprint import Blueprint
 from reproven.cli import main
+from reproven.values.blueprint import Blueprint
 
 #: Where people keep secrets; each has a value of its own, which is looked for in every byte that is written.
 NAMES = (

@@ -8,97 +8,74 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from reproven.arithmetic import enter
-    from reproven.axes import Axis
-    from reproven.comparison import Comparison
-    from reproven.recipe import Recipe
-    from reproven.study import Study
-    from reproven.swept import Swept
-    from reproven.verbs.audit import Audit, audit, seal
-    from reproven.verbs.bundle import export, import_
-    from reproven.verbs.compare import Compared, compare
-    from reproven.verbs.doctor import doctor
-    from reproven.verbs.draw import draw
-    from reproven.verbs.predict import predict
-    from reproven.verbs.promote import Promoted, promote, roll_back
-    from reproven.verbs.replay import replay, replays
-    from reproven.verbs.resume import resume
-    from reproven.verbs.revive import revive
-    from reproven.verbs.sweep import sweep
-    from reproven.verbs.sync import sync
-    from reproven.verbs.train import Trained, train
-    from reproven.verbs.weights import Initialised, weights
-    from reproven.verdict import Verdict
+from reproven._version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:  # `as` says that a name is handed on
+    from reproven.arithmetic.profiles import enter as enter
+    from reproven.comparisons.compare import Compared as Compared
+    from reproven.comparisons.compare import compare as compare
+    from reproven.comparisons.overview import Comparison as Comparison
+    from reproven.logbooks.doctor import doctor as doctor
+    from reproven.logbooks.sync import sync as sync
+    from reproven.proof.audit import Audit as Audit
+    from reproven.proof.audit import audit as audit
+    from reproven.proof.audit import seal as seal
+    from reproven.proof.bundle import export as export
+    from reproven.proof.bundle import import_ as import_
+    from reproven.proof.draw import draw as draw
+    from reproven.proof.promote import Promoted as Promoted
+    from reproven.proof.promote import promote as promote
+    from reproven.proof.promote import roll_back as roll_back
+    from reproven.proof.replay import replay as replay
+    from reproven.proof.replay import replays as replays
+    from reproven.proof.verdict import Verdict as Verdict
+    from reproven.runs.predict import predict as predict
+    from reproven.runs.resume import resume as resume
+    from reproven.runs.revive import revive as revive
+    from reproven.runs.train import Trained as Trained
+    from reproven.runs.train import train as train
+    from reproven.runs.weights import Initialised as Initialised
+    from reproven.runs.weights import weights as weights
+    from reproven.sweeps.axes import Axis as Axis
+    from reproven.sweeps.results import Swept as Swept
+    from reproven.sweeps.study import Study as Study
+    from reproven.sweeps.sweep import sweep as sweep
+    from reproven.values.recipe import Recipe as Recipe
 
 _HOMES = {
-    "Audit": "reproven.verbs.audit",
-    "Axis": "reproven.axes",
-    "Compared": "reproven.verbs.compare",
-    "Comparison": "reproven.comparison",
-    "Initialised": "reproven.verbs.weights",
-    "Promoted": "reproven.verbs.promote",
-    "Recipe": "reproven.recipe",
-    "Study": "reproven.study",
-    "Swept": "reproven.swept",
-    "Trained": "reproven.verbs.train",
-    "Verdict": "reproven.verdict",
-    "audit": "reproven.verbs.audit",
-    "compare": "reproven.verbs.compare",
-    "doctor": "reproven.verbs.doctor",
-    "draw": "reproven.verbs.draw",
-    "enter": "reproven.arithmetic",
-    "export": "reproven.verbs.bundle",
-    "import_": "reproven.verbs.bundle",
-    "predict": "reproven.verbs.predict",
-    "promote": "reproven.verbs.promote",
-    "replay": "reproven.verbs.replay",
-    "replays": "reproven.verbs.replay",
-    "resume": "reproven.verbs.resume",
-    "revive": "reproven.verbs.revive",
-    "roll_back": "reproven.verbs.promote",
-    "seal": "reproven.verbs.audit",
-    "sweep": "reproven.verbs.sweep",
-    "sync": "reproven.verbs.sync",
-    "train": "reproven.verbs.train",
-    "weights": "reproven.verbs.weights",
+    "Audit": "reproven.proof.audit",
+    "Axis": "reproven.sweeps.axes",
+    "Compared": "reproven.comparisons.compare",
+    "Comparison": "reproven.comparisons.overview",
+    "Initialised": "reproven.runs.weights",
+    "Promoted": "reproven.proof.promote",
+    "Recipe": "reproven.values.recipe",
+    "Study": "reproven.sweeps.study",
+    "Swept": "reproven.sweeps.results",
+    "Trained": "reproven.runs.train",
+    "Verdict": "reproven.proof.verdict",
+    "audit": "reproven.proof.audit",
+    "compare": "reproven.comparisons.compare",
+    "doctor": "reproven.logbooks.doctor",
+    "draw": "reproven.proof.draw",
+    "enter": "reproven.arithmetic.profiles",
+    "export": "reproven.proof.bundle",
+    "import_": "reproven.proof.bundle",
+    "predict": "reproven.runs.predict",
+    "promote": "reproven.proof.promote",
+    "replay": "reproven.proof.replay",
+    "replays": "reproven.proof.replay",
+    "resume": "reproven.runs.resume",
+    "revive": "reproven.runs.revive",
+    "roll_back": "reproven.proof.promote",
+    "seal": "reproven.proof.audit",
+    "sweep": "reproven.sweeps.sweep",
+    "sync": "reproven.logbooks.sync",
+    "train": "reproven.runs.train",
+    "weights": "reproven.runs.weights",
 }
 
-__all__ = [
-    "Audit",
-    "Axis",
-    "Compared",
-    "Comparison",
-    "Initialised",
-    "Promoted",
-    "Recipe",
-    "Study",
-    "Swept",
-    "Trained",
-    "Verdict",
-    "__version__",
-    "audit",
-    "compare",
-    "doctor",
-    "draw",
-    "enter",
-    "export",
-    "import_",
-    "predict",
-    "promote",
-    "replay",
-    "replays",
-    "resume",
-    "revive",
-    "roll_back",
-    "seal",
-    "sweep",
-    "sync",
-    "train",
-    "weights",
-]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

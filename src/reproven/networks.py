@@ -6,15 +6,12 @@ the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from reproven.initialisation import initialise
 
 BLOCK = 256  # rows; part of what predictions are, like the weights
 
@@ -139,7 +136,7 @@ def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
     return torch.cat([network(block) for block in torch.split(padded, BLOCK)]).flatten()[: len(X)]
 
 
-_VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
+VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
     "module": MLPModule,
     "sequential": MLPSequential,
 }
@@ -155,62 +152,3 @@ CLASSES: tuple[type, ...] = (
     nn.ReLU,
     nn.Sequential,
 )
-
-
-def build_mlp(
-    variant: str, inputs: int, hidden: tuple[int, ...], *, init: str, bias: float | None, seed: int
-) -> nn.Module:
-    """A perceptron on the CPU with the weights of `torch.manual_seed(seed); Network()`, then `init`'s.
-
-    Args:
-        variant: `module` or `sequential`; with equal seeds both start with equal bits.
-        inputs: Number of features.
-        hidden: Width of each hidden layer.
-        init: Initialisation scheme, as `initialisation.parse_init` reads it.
-        bias: Value of every bias; None leaves them to the scheme.
-        seed: Seed of the draws, first of the construction and again of the scheme.
-    """
-    return _seeded(lambda: _VARIANTS[variant](inputs, hidden), init=init, bias=bias, seed=seed)
-
-
-def weights_in_mlp(inputs: int, hidden: tuple[int, ...]) -> int:
-    """How many numbers `build_mlp` draws or sets for a network of these widths."""
-    return sum((width_in + 1) * width_out for width_in, width_out in pairwise((inputs, *hidden, 1)))
-
-
-def build_convolutional(*, init: str, bias: float | None, seed: int) -> nn.Module:
-    """The convolutional TestNet, initialised as `build_mlp` does it."""
-    return _seeded(ConvTestNet, init=init, bias=bias, seed=seed)
-
-
-def build_convolution(*, init: str, bias: float | None, seed: int) -> nn.Module:
-    """The notebook's single layer Conv2d(3, 16, 3), initialised as `build_mlp` does it."""
-    return _seeded(lambda: nn.Conv2d(3, 16, 3), init=init, bias=bias, seed=seed)
-
-
-def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator, and so
-        torch.default_generator.manual_seed(seed)  # does torch.nn.init.sparse_ whatever it is given
-        network = build()
-        torch.default_generator.manual_seed(seed)
-        initialise(network, init, bias=bias)
-    return network
-
-
-def to_variant(state_dict: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
-    """One variant's state_dict under the other's keys: hidden1 is hidden.0, hidden2 is hidden.2, and so on.
-
-    Args:
-        state_dict: The weights of either variant.
-        variant: `module` or `sequential`; keys that are already in its form stay.
-    """
-
-    def to_module(match: re.Match[str]) -> str:
-        return f"hidden{int(match[1]) // 2 + 1}."
-
-    def to_sequential(match: re.Match[str]) -> str:
-        return f"hidden.{2 * (int(match[1]) - 1)}."
-
-    if variant == "module":
-        return {re.sub(r"^hidden\.(\d+)\.", to_module, key): w for key, w in state_dict.items()}
-    return {re.sub(r"^hidden(\d+)\.", to_sequential, key): w for key, w in state_dict.items()}

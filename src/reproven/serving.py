@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reproven import arithmetic
+from reproven.arithmetic import profiles
 from reproven.errors import RevivalError
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class ServedRegressor:
         """Predictions, (rows,) float32, for the raw feature columns of a table."""
         import torch
 
-        from reproven.evaluation import predictions
-
         raw = np.array(table[list(self.regressor.features)], dtype=np.float64)
-        return predictions(self.regressor, torch.from_numpy(raw))
+        with torch.inference_mode():
+            predicted: np.ndarray = self.regressor(torch.from_numpy(raw)).numpy()
+        return predicted
 
 
 def _load_pyfunc(path: str) -> ServedRegressor:
@@ -44,10 +44,10 @@ def _load_pyfunc(path: str) -> ServedRegressor:
     Raises:
         RevivalError: The file is not a regressor of this package.
     """
-    arithmetic.enter(arithmetic.PORTABLE)
-    from reproven.artifacts import MODEL
+    profiles.enter(profiles.PORTABLE)
+    from reproven.files.models import read_torch
+    from reproven.files.names import MODEL
     from reproven.networks import Regressor
-    from reproven.pickles import read_torch
 
     model = read_torch(Path(path) / MODEL)
     if not isinstance(model, Regressor):

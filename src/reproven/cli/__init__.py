@@ -1,9 +1,10 @@
-"""The command line: reads options, calls one verb, prints its answer.
+"""The command line: a face for each wing that a user can ask something of.
 
-Answers go to stdout and progress to stderr. Nothing else in the package prints.
+It stands above everything: it reads options, calls one function, and prints its answer.
+It never computes, and nothing else in the package prints.
 """
 
-from reproven.cli import comparing, promotion, proof, survival, sweeping, training
+from reproven.cli import comparisons, logbooks, proof, runs, sweeps
 from reproven.cli.group import main
 
-__all__ = ["comparing", "main", "promotion", "proof", "survival", "sweeping", "training"]
+__all__ = ["comparisons", "logbooks", "main", "proof", "runs", "sweeps"]

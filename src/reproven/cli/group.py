@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from reproven import __version__
+from reproven._version import __version__
 from reproven.errors import InvalidInput, ReprovenError
 
 FINDING, TROUBLE = 1, 2

@@ -1,4 +1,4 @@
-"""replay, audit, seal, export, import: the commands that ask whether a run is still true.
+"""replay, audit, seal, export, import, promote: the commands that ask whether a run is still true.
 
 A command imports its verb only once its options are known to be good.
 """
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reproven import options as kinds
 from reproven.cli.group import FINDING, main
-from reproven.cli.options import answering, checked_option, given, importing, not_blank, progress
+from reproven.cli.reading import answering, checked_option, given, importing, not_blank, progress
 from reproven.errors import InvalidInput
+from reproven.values import options as kinds
+from reproven.values.model_name import registration_problems
 
 if TYPE_CHECKING:
-    from reproven.verdict import Verdict
+    from reproven.proof.verdict import Verdict
 
 _MANAGER = kinds.choice(
     "Replay with this code and these packages, or with the recorded ones.", ("local", "uv")
@@ -67,8 +68,8 @@ def replay(
         raise InvalidInput(problems)
 
     with importing():
-        from reproven.verbs.replay import replays
-        from reproven.verdict import worst
+        from reproven.proof.replay import replays
+        from reproven.proof.verdict import worst
 
     found = []
     verdicts = replays(
@@ -118,7 +119,7 @@ def audit(run: str, seal: str | None, data: str | None, tracking_uri: str | None
         raise InvalidInput(problems)
 
     with importing():
-        from reproven.verbs.audit import audit as run_audit
+        from reproven.proof.audit import audit as run_audit
 
     found = run_audit(run, seal=beside.get("seal"), data=data, tracking_uri=tracking_uri)
     if as_json:
@@ -147,7 +148,7 @@ def seal(run: str, tracking_uri: str | None, as_json: bool) -> None:
         raise InvalidInput(problems)
 
     with importing():
-        from reproven.verbs.audit import seal as run_seal
+        from reproven.proof.audit import seal as run_seal
 
     digest = run_seal(run, tracking_uri=tracking_uri)
     click.echo(json.dumps({"run": run, "seal": digest}) if as_json else digest)
@@ -168,7 +169,7 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
         raise InvalidInput(problems)
 
     with importing():
-        from reproven.verbs.bundle import export as run_export
+        from reproven.proof.bundle import export as run_export
 
     written = run_export(run, folder, tracking_uri=tracking_uri)
     click.echo(json.dumps({"run": run, "folder": str(written)}) if as_json else f"bundle {written}")
@@ -189,7 +190,84 @@ def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_js
         raise InvalidInput(problems)
 
     with importing():
-        from reproven.verbs.bundle import import_ as run_import
+        from reproven.proof.bundle import import_ as run_import
 
     run_id = run_import(folder, experiment=experiment, tracking_uri=tracking_uri)
     click.echo(json.dumps({"run_id": run_id, "folder": folder}) if as_json else f"run {run_id}")
+
+
+@main.command()
+@click.argument("run", required=False)
+@click.option("--name", metavar="NAME", help="The registered model; it must be given.")
+@click.option("--alias", metavar="NAME", default="champion", show_default=True, help="The alias to move.")
+@click.option(
+    "--best-of", metavar="EXPERIMENT", help="In place of RUN: the best finished run of this experiment."
+)
+@click.option(
+    "--metric", metavar="METRIC", default="test_rmse", show_default=True, help="By which it is the best."
+)
+@click.option("--force", is_flag=True, help="Move it all the same; what speaks against it is noted.")
+@click.option("--roll-back", is_flag=True, help="Move the alias back to where it was.")
+@answering
+def promote(
+    run: str | None,
+    name: str | None,
+    alias: str,
+    best_of: str | None,
+    metric: str,
+    force: bool,
+    roll_back: bool,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Point an alias of a registered model at RUN, if its audit finds nothing and its replay says IDENTICAL.
+
+    The version carries the metrics, the seal and the verdict as tags. Exit code 1 where something speaks
+    against the run: then the alias stays where it is, unless it is forced.
+
+    \b
+    Examples:
+      reproven promote 5aafbec3d5a143a98e4a0f1a1b4ff1f1 --name boston-mlp
+      reproven promote --best-of boston --metric test_mae --name boston-mlp --alias champion
+      reproven promote --roll-back --name boston-mlp --alias champion
+    """
+    problems = registration_problems(name or "any", alias, option="name")
+    if not name:
+        problems.insert(0, "name is not given. Give the registered model: --name boston-mlp.")
+    problems += not_blank(run=run, best_of=best_of, metric=metric, tracking_uri=tracking_uri)
+    if roll_back and (run or best_of or force):
+        problems.append("roll_back is given, so neither run, best_of nor force can be. Leave them out.")
+    if not roll_back and (run is None) == (best_of is None):
+        problems.append("run or best_of must be given, and not both. Give a run id, or --best-of EXPERIMENT.")
+    if problems or name is None:
+        raise InvalidInput(problems)
+
+    with importing():
+        from reproven.proof import promote as verb
+
+    if roll_back:
+        found = verb.roll_back(name=name, alias=alias, tracking_uri=tracking_uri)
+    else:
+        found = verb.promote(
+            run,
+            name=name,
+            alias=alias,
+            best_of=best_of,
+            metric=metric,
+            force=force,
+            tracking_uri=tracking_uri,
+            watch=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        before = f", before it at version {found.before}" if found.before not in (None, found.version) else ""
+        where = f"points at version {found.version}" if found.version else "points at no version"
+        click.echo(f"{name}@{alias} {'now' if found.moved else 'still'} {where}{before}")
+        for line in found.objections:
+            click.echo(f"  {line}")
+        if found.run_id:
+            click.echo(f"  run      {found.run_id}")
+            click.echo(f"  verdict  {found.verdict}")
+    if not found.moved:
+        sys.exit(FINDING)

@@ -1,0 +1,3 @@
+"""The version, said once; it imports nothing, so that anything may ask."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,290 @@
+"""sweep, draw: the commands that train many runs, and draw their figures when they are wanted.
+
+A command imports its verb only once its options are known to be good.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reproven.arithmetic import profiles
+from reproven.cli.group import FINDING, main
+from reproven.cli.reading import (
+    answering,
+    checked_option,
+    given,
+    importing,
+    not_blank,
+    options_of,
+    say,
+    tracking,
+)
+from reproven.errors import InvalidInput, name_among
+from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.sweeps import study
+from reproven.sweeps.axes import axis_text, read_axes, read_seeds
+from reproven.sweeps.places import PROCESSES, executor_problems
+from reproven.values import options as kinds
+from reproven.values import recipe
+
+if TYPE_CHECKING:
+    from reproven.sweeps.results import Progress, Swept
+
+_SEEDS = kinds.Option(
+    help="Each point is trained with each of these seeds; --seed where not given.",
+    read=read_seeds,
+    holds=lambda seeds: all(0 <= seed <= recipe.MAX_SEED for seed in seeds),
+    must=f"whole numbers from 0 to {recipe.MAX_SEED}, each once, such as 0..9 or 1,2,5",
+    example="0..9",
+    metavar="SEED,…|SEED..SEED",
+)
+_OWN = {
+    **study.STUDY_OPTIONS,
+    "seeds": _SEEDS,
+    "jobs": kinds.whole(
+        "Processes of this machine; one for each core where not given.", "2", low=1, high=999
+    ),
+    "histogram_every": kinds.whole(
+        "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
+    ),
+    "checkpoint_every": CHECKPOINT_EVERY,
+    "require_clean": kinds.flag("Refuse to run code that differs from its commit."),
+    "figures": kinds.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
+}
+_DEFAULTS = {
+    "metric": "test_rmse",
+    "search": study.GRID,
+    "search_seed": 12,
+    "round_size": 4,
+    "pruner": study.NO_PRUNING,
+}
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def _own_options(command: Any) -> Any:
+    for name in reversed(list(_OWN)):
+        command = checked_option(name, _OWN[name], _DEFAULTS.get(name))(command)
+    return command
+
+
+@main.command()
+@click.option(
+    "--axis",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="A field and its values: optimizer=sgd,adam or lr=1e-4..1e-1:log:7; may be repeated.",
+)
+@click.option(
+    "--axes",
+    metavar="'NAME=VALUES …'",
+    help="Several axes with blanks between, as `mlflow run -P axes=…` gives them.",
+)
+@click.option("--plan", metavar="FILE", help="A YAML file that says the same as the options.")
+@_own_options
+@click.option(
+    "--executor",
+    metavar="processes|dask://HOST:PORT",
+    help="Where to train: on this machine, or on a Dask cluster.  [default: processes]",
+)
+@options_of(recipe.OPTIONS, recipe.Recipe)
+@tracking
+def sweep(
+    axis: tuple[str, ...],
+    axes: str | None,
+    plan: str | None,
+    executor: str | None,
+    experiment: str,
+    run_name: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+    **texts: Any,
+) -> None:
+    """Train many runs, each as `train` makes it, below one that holds their table.
+
+    Every option of `train` that is given holds for all runs; --axis and --seeds vary the others. A plan has
+    the options' names as keys, and `axes` with each field's values; options overrule it. The same sweep once
+    more trains only what is missing. Exit code 1 where a run failed.
+
+    \b
+    Examples:
+      reproven sweep --axis variant=module,sequential --axis optimizer=sgd,adam --seeds 0..9
+      reproven sweep --axis lr=1e-4..1e-1:log:7 --axis 'hidden=10,10;50' --optimizer adam --jobs 2
+      reproven sweep --axis lr=1e-4..1e-1:log --search tpe --trials 20 --pruner median
+      reproven sweep --plan plan.yaml --executor dask://127.0.0.1:8786 --tracking-uri http://tracking:5000
+    """
+    problems = not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
+    said = given({**texts, "executor": executor})
+    said, of_axes = _with_plan(plan, said, (*axis, *(axes or "").split()), problems)
+    executor = said.pop("executor", PROCESSES)
+    beside, told = kinds.read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
+    _, wrong = kinds.read_checked(recipe.OPTIONS, said)
+    found, unread = read_axes(of_axes)
+    problems += [*told, *wrong, *unread, *executor_problems(executor, tracking_uri)]
+    if "seeds" in beside and "seed" in said:
+        problems.append("seed is given, and seeds too. Leave one of them out.")
+    if problems:
+        raise InvalidInput(problems)
+    seeds = beside.pop("seeds", None) or [int(said.pop("seed", "12"))]
+    asked = study.Study(
+        base=said,
+        axes=found,
+        seeds=tuple(seeds),
+        **{name: beside.pop(name) for name in study.STUDY_OPTIONS if name in beside},
+    )
+
+    with importing():
+        from reproven.sweeps.sweep import sweep as run_sweep
+
+    try:
+        swept = run_sweep(
+            asked,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+            run_name=run_name,
+            executor=executor,
+            tell=_Teller(),
+            **beside,
+        )
+    except KeyboardInterrupt:
+        say("The same command once more trains what is missing.")
+        raise
+    _tell(swept, as_json=as_json)
+    if swept.has_findings:
+        sys.exit(FINDING)
+
+
+def _with_plan(
+    plan: str | None, said: dict[str, str], axes: tuple[str, ...], problems: list[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the command line and a YAML file say together; the command line overrules the file."""
+    if plan is None:
+        return said, axes
+    try:
+        values = _yaml(plan)
+    except InvalidInput as error:
+        problems += error.problems
+        return said, axes
+    of_axes = values.pop("axes", {})
+    if not isinstance(of_axes, dict):
+        problems.append(f"{plan}: axes must be a mapping of fields to values, such as lr: [0.1, 0.01].")
+        of_axes = {}
+    taken = {text.partition("=")[0].strip().replace("-", "_") for text in axes}
+    more = [
+        f"{name}={axis_text(value)}"
+        for name, value in of_axes.items()
+        if str(name).replace("-", "_") not in taken
+    ]
+    known = [*_OWN, "executor", *recipe.OPTIONS]
+    for name, value in values.items():
+        field = str(name).replace("-", "_")
+        if field not in known:
+            there = name_among(field, ["axes", *known])
+            problems.append(f"{plan} has {str(name)[:60]!r}, which is no option. {there}")
+        elif field not in said:
+            said[field] = axis_text([value]) if isinstance(value, list) else axis_text(value)
+    return said, (*axes, *more)
+
+
+def _yaml(plan: str) -> dict[Any, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        InvalidInput: It is not there, or holds none.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(plan).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput([f"plan is {plan[:100]!r}, which cannot be read: {why}."]) from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(
+            [f"plan is {plan[:100]!r}, which is no YAML: {' '.join(str(error).split())}."]
+        ) from error
+    if not isinstance(values, dict):
+        raise InvalidInput([f"plan is {plan[:100]!r}, but must hold a mapping, such as axes: and seeds:."])
+    return values
+
+
+class _Teller:
+    """Tells how far a sweep is: on a terminal in one line that changes, elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        is_over = len(progress.runs) == progress.total
+        if self._is_terminal:
+            click.echo(f"\r\x1b[2K{progress.words()}", err=True, nl=is_over)
+        elif is_over or time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            say(progress.words())
+
+
+def _tell(swept: Swept, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(swept)))
+        return
+    counts = [
+        f"{number} {word}"
+        for word in ("FINISHED", "FAILED", "PRUNED", "REFUSED")
+        if (number := swept.count(word))
+    ]
+    there = sum(run.was_there for run in swept.runs)
+    kept = f"; {there} of them were there" if there else ""
+    click.echo(f"{len(swept.runs)} runs: {', '.join(counts)}{kept}")
+    for run in swept.runs:
+        if run.state in ("FAILED", "REFUSED"):
+            click.echo(f"  {run.name}: {run.state}. {run.why}")
+    if (best := swept.best_run) is not None:
+        click.echo(
+            f"  best      {swept.metric} {best.metrics[swept.metric]:.6g} ({best.name}, run {best.run_id})"
+        )
+    click.echo(f"  sweep     {swept.run_id}")
+    click.echo(f"  artifacts {swept.artifact_uri}")
+    click.echo(f"  Next: reproven compare {swept.run_id}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1)
+@click.option("--experiment", help="Also every training run of this experiment.")
+@click.option("--data", metavar="PATH", help="Where the table is, if not where it was.")
+@answering
+def draw(
+    runs: tuple[str, ...], experiment: str | None, data: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Draw the figures of RUNS that have none, as runs of a sweep; they are put beside the runs' files.
+
+    A sweep's run stands for the runs below it.
+
+    \b
+    Example:
+      reproven draw 5aafbec3d5a143a98e4a0f1a1b4ff1f1
+    """
+    problems = not_blank(experiment=experiment, data=data, tracking_uri=tracking_uri)
+    if not runs and experiment is None:
+        problems.append("run is not given. Give a run id, or --experiment NAME.")
+    if problems:
+        raise InvalidInput(problems)
+    profiles.enter(profiles.PORTABLE)
+    with importing():
+        from reproven.proof.draw import draw as run_draw
+
+    drawn = []
+    for one in run_draw(runs, experiment=experiment, table=data, tracking_uri=tracking_uri):
+        drawn.append(one)
+        if not as_json:
+            click.echo(f"{one.run_id}: {one.state}{'. ' * bool(one.words)}{one.words}")
+    if as_json:
+        click.echo(json.dumps({"runs": [asdict(one) for one in drawn]}))
+    if any(one.state == "refused" for one in drawn):
+        sys.exit(FINDING)

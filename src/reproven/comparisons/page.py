@@ -1,0 +1,106 @@
+"""The page of a comparison: one HTML file that needs nothing else, and the figures in it.
+
+Names and params come from a store that others write to: the template escapes all of them, and the page
+forbids the browser to ask anything of any other place.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reproven.comparisons import words as words
+from reproven.comparisons.group_figures import CaptionedFigure
+from reproven.comparisons.overview import Candidate, Comparison, Pair
+from reproven.comparisons.params import NOTHING, shown
+
+#: What a browser may load for the page: pictures that are in it, and its own style.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def page(
+    compared: Comparison,
+    candidates: Sequence[Candidate],
+    pictures: Iterable[CaptionedFigure],
+    *,
+    command: str,
+    notes: Sequence[str] = (),
+) -> str:
+    """The page, as HTML.
+
+    Args:
+        compared: The comparison.
+        candidates: The runs that were asked for.
+        pictures: The figures.
+        command: The command line that makes it again.
+        notes: What a reader must know beside the comparison's own notes.
+    """
+    header, *rows = words.table(compared)
+    template = _templates().get_template("comparison.html")
+    return template.render(
+        policy=POLICY,
+        title=words.title(compared),
+        sentences=words.sentences(compared),
+        explanation=words.explanation(compared),
+        notes=[*compared.notes, *notes],
+        metric=compared.metric,
+        header=header,
+        rows=rows,
+        pairs=[_pair(pair) for pair in compared.pairs],
+        differ=words.differing(compared),
+        follow=[(name, [shown(name, value) for value in compared.differ[name]]) for name in compared.follow],
+        equal=[(name, shown(name, value)) for name, value in compared.equal.items()],
+        figures=[_figure(picture) for picture in pictures],
+        method=words.method(compared),
+        runs=_runs(compared, candidates),
+        left_out=compared.left_out,
+        command=command,
+    )
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("reproven"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _figure(picture: CaptionedFigure) -> dict[str, str]:
+    data = base64.b64encode(picture.png).decode()
+    return {"title": picture.title, "caption": picture.caption, "data": data}
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    """A row of the table of pairs, as texts."""
+    about = {"a": pair.a, "b": pair.b, "seeds": len(pair.differences), "better": pair.better}
+    if pair.mean is None:
+        return {**about, "mean": NOTHING, "interval": NOTHING, "p": NOTHING, "corrected": NOTHING}
+    return {
+        **about,
+        "mean": words.amount(pair.mean, pair.sd),
+        "interval": words.interval(pair, 1) or NOTHING,
+        "p": NOTHING if pair.p is None else words.significant(pair.p),
+        "corrected": NOTHING if pair.p_corrected is None else words.significant(pair.p_corrected),
+    }
+
+
+def _runs(compared: Comparison, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    by_id = {run.run_id: run for run in candidates}
+    return [
+        {
+            "group": group.label,
+            "name": by_id[run_id].name,
+            "run_id": run_id,
+            "recipe": by_id[run_id].recipe,
+            "seeds": by_id[run_id].unit,
+            "value": f"{by_id[run_id].metrics[compared.metric]:.6g}",
+        }
+        for group in compared.groups
+        for run_id in group.run_ids
+    ]

@@ -1,0 +1,302 @@
+"""Saved models: written with torch.save, and read back without unpickling.
+
+The archive is checked to the bit (`archive`), its pickle is read as a description (`inert`), and what it
+describes must be a network of this package, or a dict of tensors: then a new one is built from its numbers.
+So no class, function, attribute or hook of the file comes to life; only names, shapes and numbers do.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reproven.errors import RevivalError
+from reproven.files import archive, pickles
+from reproven.files.archive import OddArchive
+from reproven.files.disk import first_line, is_file, write_bytes
+from reproven.files.names import MODEL, STATE_DICT
+from reproven.files.pickles import PERSISTENT, Made, Named, OddPickle
+from reproven.networks import CLASSES, MLPModule, MLPSequential, Regressor
+
+_TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
+_ORDERED, _SET = "collections OrderedDict", "__builtin__ set"
+_STORAGES = {"torch FloatStorage": "<f4", "torch DoubleStorage": "<f8"}
+_DEPTH = 3  # of modules: regressor, network, hidden, layer
+_MANY = 20  # names in one error
+_NETWORKS = (MLPModule, MLPSequential)
+
+
+class _Odd(ValueError):
+    """What a file describes is no model; says what was found."""
+
+
+def write_torch(path: Path, value: Any) -> None:
+    """Writes a model or a state_dict with torch.save."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_model(folder: Path, regressor: Regressor) -> None:
+    """Writes both forms of a model: whole, and the state_dict of the network alone."""
+    write_torch(folder / MODEL, regressor)
+    write_torch(folder / STATE_DICT, regressor.network.state_dict())
+
+
+def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
+    """Reads a whole model or a state_dict; nothing in the file runs.
+
+    Args:
+        path: A file that torch.save wrote.
+
+    Returns:
+        A regressor on the CPU and in evaluation mode, or a state_dict of float32 and float64 tensors.
+
+    Raises:
+        RevivalError: The file is missing, broken, holds something else, or names a class or function
+            that is not allowed.
+    """
+    if not is_file(path):
+        raise RevivalError(f"{path} is not a file. Give a run id, a models:/ URI or a file.")
+    try:
+        content = archive.read(path)
+        if not archive.is_archive(content):
+            raise _Odd(_not_an_archive(content))
+        records = archive.records(content)
+        if foreign := [name for name in pickles.names(records[archive.PICKLE]) if name not in _allowed()]:
+            raise _Odd(f"it names {', '.join(foreign[:_MANY])}")
+        return _Reader(records).model(pickles.read(records[archive.PICKLE]))
+    except (_Odd, OddArchive, OddPickle) as error:
+        raise RevivalError(
+            f"{path} is refused: {error}. Only files that torch.save wrote are read, with this package's "
+            "networks and torch's tensors in them, and nothing in the file has run. Do not load it in "
+            "another way unless you trust who made it."
+        ) from error
+    except OSError as error:
+        raise RevivalError(f"{path} cannot be read: {first_line(error)}.") from error
+
+
+def read_tensors(content: bytes) -> dict[str, Tensor]:
+    """Reads float32 and float64 tensors by their names; nothing in the bytes runs.
+
+    Raises:
+        RevivalError: They are not what torch.save wrote of such tensors.
+    """
+    try:
+        records = archive.records(content)
+        found = _Reader(records).model(pickles.read(records[archive.PICKLE]))
+    except (_Odd, OddArchive, OddPickle) as error:
+        raise RevivalError(f"These are no tensors that torch.save wrote: {error}.") from error
+    if not isinstance(found, dict):
+        raise RevivalError("These are no tensors, but a whole model.")
+    return found
+
+
+def _allowed() -> set[str]:
+    named = {f"{kind.__module__} {kind.__qualname__}" for kind in CLASSES}
+    return {name.replace(" ", ".") for name in named | {_TENSOR, _PARAMETER, _ORDERED, _SET, *_STORAGES}}
+
+
+def _not_an_archive(content: bytes) -> str:
+    names = [name for name in pickles.names(content) if name not in _allowed()]
+    what = "it is no archive of torch.save" if content else "it is empty"
+    return f"{what}, and it names {', '.join(names[:_MANY])}" if names else what
+
+
+class _Reader:
+    """Turns what a pickle describes into tensors and networks, or says what is odd about it."""
+
+    def __init__(self, records: Mapping[str, bytes]) -> None:
+        self._modules: set[int] = set()
+        self._storages = {name[5:]: record for name, record in records.items() if name.startswith("data/")}
+
+    def model(self, made: Any) -> Regressor | dict[str, Tensor]:
+        if isinstance(made, dict) or (isinstance(made, Made) and made.name == _ORDERED):
+            found: Regressor | dict[str, Tensor] = self._state_dict(
+                made if isinstance(made, dict) else made.items
+            )
+        elif isinstance(made, Made) and made.name == _name_of(Regressor):
+            found = self._regressor(made)
+        else:
+            raise _Odd(
+                f"it holds a {_kind(made)}, but must hold a Regressor: a network together with its "
+                "standardisation; or a state_dict of tensors"
+            )
+        if self._storages:
+            raise _Odd(f"its record data/{min(self._storages)} belongs to no tensor")
+        return found
+
+    def _state_dict(self, held: Mapping[str, Any]) -> dict[str, Tensor]:
+        if not held:
+            raise _Odd("it holds an empty dict, but must hold a state_dict of tensors")
+        return {name: self._tensor(name, value) for name, value in held.items()}
+
+    def _regressor(self, made: Made) -> Regressor:
+        """A new regressor with the numbers of the one that is described, if that is one all through."""
+        state = _state(made, "the regressor")
+        features, target = state.get("features"), state.get("target")
+        if not isinstance(features, tuple) or not features or not all(isinstance(n, str) for n in features):
+            raise _Odd("its features are no tuple of names")
+        if not isinstance(target, str):
+            raise _Odd("its target is no name")
+        tensors = dict(self._tensors_of(made, ""))
+        for name in ("mean", "scale"):
+            tensor = tensors.get(name)
+            if tensor is None or tensor.dtype != torch.float64 or tensor.shape != (len(features),):
+                raise _Odd(f"its {name} is not one float64 number for each of its {len(features)} features")
+        for name, tensor in tensors.items():
+            if name.startswith("network.") and tensor.dtype != torch.float32:
+                raise _Odd(f"its tensor {name[:100]!r} is {tensor.dtype}, but must be torch.float32")
+        network = _fresh(_part(state, "_modules").get("network"), tensors, inputs=len(features))
+        regressor = Regressor(network, tensors["mean"], tensors["scale"], features, target)
+        _refuse_other(made, regressor, "the regressor")
+        regressor.load_state_dict(tensors)
+        return regressor.eval()
+
+    def _tensors_of(self, made: Any, above: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+        """The tensors of a module and its submodules, by the names that its state_dict gives them."""
+        if depth > _DEPTH or id(made) in self._modules:
+            raise _Odd(f"its module {above[:100]!r} lies too deep, or is there twice")
+        self._modules.add(id(made))
+        state = _state(made, above or "the regressor")
+        for name, value in {**_part(state, "_parameters"), **_part(state, "_buffers")}.items():
+            yield f"{above}{name}", self._tensor(f"{above}{name}", value)
+        for name, value in _part(state, "_modules").items():
+            yield from self._tensors_of(value, f"{above}{name}.", depth + 1)
+
+    def _tensor(self, name: str, made: Any) -> Tensor:
+        """A tensor that is the whole of a storage of its own, in the order of its memory."""
+        name = repr(name[:100])
+        if isinstance(made, Made) and made.name == _PARAMETER and len(made.args) == 3:
+            made, _, hooks = made.args
+            _refuse_items(hooks, name)
+        if not isinstance(made, Made) or made.name != _TENSOR or len(made.args) != 6:
+            raise _Odd(f"its {name} is a {_kind(made)}, but must be a tensor")
+        storage, offset, shape, stride, _, hooks = made.args
+        _refuse_items(hooks, name)
+        kind, record = self._storage(name, storage)
+        count = len(record) // np.dtype(kind).itemsize
+        if not all(_is_sizes(sizes) for sizes in (shape, stride)) or offset != 0 or math.prod(shape) != count:
+            raise _Odd(
+                f"its tensor {name} has the shape {_shown(shape)}, but its storage holds {count} numbers"
+            )
+        if stride != tuple(math.prod(shape[place + 1 :]) for place in range(len(shape))):
+            raise _Odd(
+                f"its tensor {name} has the strides {_shown(stride)}, not those of the shape {_shown(shape)}"
+            )
+        return torch.from_numpy(np.frombuffer(record, kind).reshape(shape).copy())
+
+    def _storage(self, name: str, made: Any) -> tuple[str, bytes]:
+        args = made.args if isinstance(made, Made) and made.name == PERSISTENT else ()
+        if len(args) != 5 or args[0] != "storage" or not isinstance(args[1], Named):
+            raise _Odd(f"its tensor {name} has no storage")
+        kind, key = _STORAGES.get(args[1].name), args[2]
+        if kind is None:
+            raise _Odd(f"its tensor {name} has the storage {args[1].name[:100]!r}")
+        record = self._storages.pop(key, None) if isinstance(key, str) else None
+        if record is None:
+            raise _Odd(
+                f"its tensor {name} has the storage {_shown(key)}, which is not there or another tensor's"
+            )
+        if type(args[4]) is not int or args[4] * np.dtype(kind).itemsize != len(record):
+            raise _Odd(f"its tensor {name} has a storage of {_shown(args[4])} numbers in {len(record)} bytes")
+        return kind, record
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__} {kind.__qualname__}"
+
+
+def _kind(made: Any) -> str:
+    """What a value is, in a word."""
+    if isinstance(made, Made | Named):
+        return made.name.rpartition(" ")[2][:100]
+    return type(made).__name__
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:100] if isinstance(value, int | str) or _is_sizes(value) else f"a {_kind(value)}"
+
+
+def _is_sizes(value: Any) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) <= 8 and all(type(n) is int and 0 <= n < 2**63 for n in value)
+    )
+
+
+def _state(made: Any, what: str) -> dict[str, Any]:
+    if not isinstance(made, Made) or made.args or made.items or not isinstance(made.state, dict):
+        raise _Odd(f"what should be {what[:100]!r} is a {_kind(made)} that torch.save does not write")
+    return made.state
+
+
+def _part(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The parameters, buffers or submodules in a module's state."""
+    held = state.get(name)
+    if not isinstance(held, dict):
+        raise _Odd(f"the {name} of a module is a {_kind(held)}, but must be a dict")
+    return held
+
+
+def _refuse_items(hooks: Any, name: str) -> None:
+    if not isinstance(hooks, Made) or hooks.name != _ORDERED or hooks.args or hooks.items or hooks.state:
+        raise _Odd(f"its tensor {name} has hooks")
+
+
+def _fresh(made: Any, tensors: Mapping[str, Tensor], *, inputs: int) -> nn.Module:
+    """A network of the described one's class and widths; it holds no more numbers than the file does."""
+    kinds = {_name_of(kind): kind for kind in _NETWORKS}
+    kind = kinds.get(made.name) if isinstance(made, Made) else None
+    if kind is None:
+        raise _Odd(f"its network is a {_kind(made)}, but must be one of this package's")
+    shapes = [tuple(tensor.shape) for name, tensor in tensors.items() if name.endswith(".weight")]
+    widths = [shape[0] for shape in shapes if len(shape) == 2]
+    wanted = [(width_out, width_in) for width_in, width_out in pairwise((inputs, *widths))]
+    if shapes != wanted or len(widths) < 2 or widths[-1] != 1 or min(widths) < 1:
+        raise _Odd(f"its layers have weights of the shapes {str(shapes)[:200]}, which make no perceptron")
+    with torch.random.fork_rng(devices=[]):
+        return kind(inputs, tuple(widths[:-1]))
+
+
+def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:
+    """Refuses a described module that is not, attribute by attribute, the fresh one but for its numbers."""
+    state, own = _state(made, what), vars(fresh)
+    if made.name != _name_of(type(fresh)):
+        raise _Odd(f"what should be {what!r} is a {_kind(made)}, but must be a {type(fresh).__name__}")
+    missing = [name for name, value in own.items() if name not in state and value not in (None, {}, set())]
+    if odd := [*(name for name in state if name not in own), *missing]:
+        raise _Odd(f"{what} has or lacks the attribute {odd[0][:100]!r}")
+    for name, value in own.items():
+        given: Any = state.get(name)
+        if name in ("_parameters", "_buffers"):
+            tensors = {key: held for key, held in value.items() if held is not None}
+            if given.keys() != tensors.keys():
+                raise _Odd(f"the {name} of {what} are {', '.join(given)[:200]}, not {', '.join(tensors)}")
+        elif name == "_modules":
+            if list(given) != list(value):
+                raise _Odd(f"the submodules of {what} are {', '.join(given)[:200]}, not {', '.join(value)}")
+            for key, module in value.items():
+                _refuse_other(given[key], module, key)
+        elif name == "training":
+            if not isinstance(given, bool):
+                raise _Odd(f"whether {what} is training is a {_kind(given)}")
+        elif not _is_like(given, value):
+            raise _Odd(f"the attribute {name} of {what} is {_shown(given)}, but must be {str(value)[:100]}")
+
+
+def _is_like(given: Any, value: Any) -> bool:
+    """Whether a described value is a plain one of the same type, and equal."""
+    if isinstance(value, dict | set):
+        if isinstance(given, Made):
+            is_empty = given.args in ((), ([],)) and given.name in (_ORDERED, _SET)
+            return not value and is_empty and not given.items and given.state is None
+        return given is None or given == {}
+    return type(given) is type(value) and bool(given == value)

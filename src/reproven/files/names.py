@@ -1,0 +1,21 @@
+"""The names of a run's files: each is said here, and nowhere else."""
+
+from __future__ import annotations
+
+RECIPE = "recipe.json"
+INPUTS = "inputs.json"
+ENVIRONMENT = "environment.json"
+LOSSES = "losses.csv"
+WEIGHTS = "weights.csv"
+OUTCOME = "outcome.json"
+
+MODEL = "model.pth"
+STATE_DICT = "state_dict.pth"
+STANDARDISATION = "standardisation.json"
+HISTOGRAMS = "histograms.json"
+PATCH = "code.patch"
+FIGURES = "figures"
+
+SNAPSHOT = "run.json"
+METRICS = "metrics.csv"
+MANIFEST = "manifest.json"

@@ -1,0 +1,272 @@
+"""Delivery: what a logbook holds goes into a store, so that whatever is sent twice is stored once.
+
+A training's own process delivers at its end, a process beside it meanwhile, and `sync` whatever is left:
+all by the same steps, each of which may be cut off at any moment and taken again. It needs no torch until
+the manifest asks for the digests of tensors.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from reproven.errors import ReprovenError, StoreError
+from reproven.files import disk, manifest, names
+from reproven.logbooks import journal, pictures
+from reproven.logbooks.journal import WEIGHTS
+from reproven.logbooks.logbook import End, Logbook
+from reproven.store.open_run import Run
+from reproven.store.registry import Registry
+from reproven.store.store import Store
+from reproven.store.tags import HEARTBEAT, LOGBOOK, PARENT, SEAL
+
+_UNKNOWN = "?"  # begun, and perhaps done
+_SECONDS_BETWEEN_BEATS = 30.0
+_LARGEST_PIECE = 1 << 16  # bytes of the journal at a time; about as many rows as one batch takes
+_SECONDS_TO_STOP = 0.7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """What became of a run in its store.
+
+    Attributes:
+        run_id: The run's id.
+        experiment_id: The experiment that it is in.
+        artifact_uri: Where its files are.
+        model_uri: The logged model; None where there is none.
+        version: The registered version; None where none was asked for.
+    """
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+    model_uri: str | None
+    version: str | None
+
+
+class Delivery:
+    """The delivery of one logbook to its store.
+
+    Args:
+        book: The logbook.
+        store: Where to.
+
+    Attributes:
+        run: The run in the store, made now if there was none.
+
+    Raises:
+        StoreError: The store refuses.
+    """
+
+    def __init__(self, book: Logbook, store: Store) -> None:
+        self._book, self._store = book, store
+        self._plan, self._sent = book.plan, book.sent
+        self._beaten = 0.0
+        self.run = self._open()
+
+    def _open(self) -> Run:
+        plan, known = self._plan, self._sent.run_id
+        if known == _UNKNOWN:
+            known = self._store.made_for(self._book.id, plan.experiment)
+        if known is None and plan.adopted is not None:
+            run = self._store.adopt(plan.adopted)
+        elif known is None:
+            self._note(run_id=_UNKNOWN)
+            run = self._store.create(plan.experiment, plan.name, self._tags, plan.start_time)
+        else:
+            run = self._store.open(known)
+        self._note(run_id=run.id)
+        return run
+
+    def _note(self, **what: object) -> None:
+        for name, value in what.items():
+            setattr(self._sent, name, value)
+        with self._book.writing():
+            self._book.keep(self._sent)
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        """The run's tags at its start; a run that is made has them at once, so that it is never lost."""
+        parent = {} if self._plan.parent is None else {PARENT: self._plan.parent}
+        return {LOGBOOK: self._book.id, **self._plan.tags, **parent}
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the store may still lack something."""
+        return self._book.path.exists()
+
+    def send(self) -> None:
+        """Sends everything that is there and was not sent.
+
+        Raises:
+            StoreError: The store refuses; what it has taken is noted.
+            RecordError: The journal is broken.
+        """
+        plan, self._sent = self._plan, self._book.sent  # of which another process may have sent some
+        if not self._sent.described:
+            self.run.describe(params=plan.params, tags=self._tags)
+            self.run.log_datasets(plan.datasets)
+            self._note(described=True)
+        while (end := self._send_piece()) != self._sent.position:
+            self._note(position=end)
+        self._upload()
+
+    def _send_piece(self) -> int:
+        """Sends the next lines of the journal, and returns the position after them."""
+        if not self._book.journal.exists():
+            return self._sent.position
+        lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
+        self.run.log_rows(list(journal.rows(lines)))
+        looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
+        with self._book.writing():
+            for epochs, moment, found in looks:
+                pictures.weights(self._book.files, epochs, moment, found, owner=self._book.id)
+        return end
+
+    def _upload(self) -> None:
+        new = self.run.upload(self._book.files, self._sent.files)
+        if new:
+            self._note(files=[*self._sent.files, *new])
+
+    def beat(self) -> None:
+        """Says that the run's process lives, every now and then."""
+        if time.time() - self._beaten > _SECONDS_BETWEEN_BEATS:
+            self._beaten = time.time()
+            self.run.describe(params={}, tags={HEARTBEAT: f"{self._beaten:.0f}"})
+
+    def finish(self) -> Delivered:
+        """Sends the rest of a training that is over: model, version, snapshot, manifest; the run then ends.
+
+        Raises:
+            StoreError: The store refuses; what it has taken is noted.
+        """
+        end = self._book.end
+        assert end is not None, "the training is not over"
+        self.send()
+        model_uri = self._log_model() if end.model else None
+        version = self._register(model_uri) if model_uri and self._plan.register_model else None
+        tags = {name: text.replace("{run_id}", self.run.id) for name, text in end.tags.items()}
+        self.run.describe(params={}, tags=tags)
+        for run_id, linked in end.linked.items():
+            own = {name.replace("{run_id}", self.run.id): value for name, value in linked.items()}
+            self._store.tag(run_id, own)
+        self._close(end)
+        return Delivered(
+            run_id=self.run.id,
+            experiment_id=self.run.info.experiment_id,
+            artifact_uri=self.run.info.artifact_uri,
+            model_uri=model_uri,
+            version=version,
+        )
+
+    def _log_model(self) -> str:
+        model_id = self._sent.model_id
+        if model_id == _UNKNOWN:
+            model_id = self.run.unfinished_model()
+        if model_id is None:
+            self._note(model_id=_UNKNOWN)
+            model_id = self.run.new_model()
+        self._note(model_id=model_id)
+        if not self._sent.model:
+            model = self._book.files / names.MODEL
+            self.run.fill_model(model_id, model, self._plan.example, step=self._plan.steps)
+            self._note(model=True)
+        return f"models:/{model_id}"
+
+    def _register(self, model_uri: str) -> str:
+        registry = Registry(self._store)
+        name, version = str(self._plan.register_model), self._sent.version
+        if version == _UNKNOWN:
+            version = registry.registered(self.run.id, model_uri, name)
+        if version is None:
+            self._note(version=_UNKNOWN)
+            version = registry.register(self.run.id, model_uri, name)
+        self._note(version=version)
+        if self._plan.alias:
+            registry.point(self._plan.alias, name, version)
+        return version
+
+    def _close(self, end: End) -> None:
+        """Writes the run's snapshot and the manifest of all its files, and ends the run. Nothing follows."""
+        folder = self._book.files
+        end_time = self._sent.end_time or int(time.time() * 1000)
+        self._note(end_time=end_time)
+        self.run.end_time = end_time
+        if not (folder / names.MANIFEST).exists():
+            said = replace(self._store.snapshot(self.run.id), status=end.status, end_time=end_time)
+            with self._book.writing():
+                disk.write_text(folder / names.SNAPSHOT, said.text())
+                manifest.write(folder, manifest.take(folder))
+        self._upload()
+        self.run.describe(params={}, tags={SEAL: manifest.file_sha256(folder / names.MANIFEST)})
+        self.run.end(end.status)
+
+
+@contextmanager
+def begun(book: Logbook, store: Store | None, *, is_new: bool) -> Iterator[None]:
+    """Makes the run in its store before the block, and ends it there if the block does not end well.
+
+    Args:
+        book: The run's logbook, held.
+        store: Where to; None for nowhere.
+        is_new: Whether nothing is lost with the logbook: it is removed if the store refuses.
+
+    Raises:
+        StoreError: The store refuses.
+    """
+    if store is None:
+        yield
+        return
+    try:
+        delivery = Delivery(book, store)
+        delivery.run.go_on()
+    except StoreError as error:
+        if is_new:
+            book.remove()
+        raise StoreError(f"{error} Nothing was trained. Start the store, or go on with --offline.") from error
+    try:
+        yield
+    except StoreError:  # it was trained, and waits for `sync`
+        raise
+    except BaseException as error:
+        _give_up(delivery, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+
+
+def deliver(book: Logbook, store: Store) -> Delivered:
+    """Delivers a training that is over; its logbook is then removed.
+
+    Raises:
+        StoreError: The store refuses: then the logbook stays, for `sync`.
+    """
+    try:
+        found = Delivery(book, store).finish()
+    except StoreError as error:
+        raise StoreError(
+            f"The run {book.sent.run_id or book.plan.name} is trained, but its store does not have all of it "
+            f"yet. It is kept in {book.path}; send it with `reproven sync`. {error}"
+        ) from error
+    book.remove()
+    return found
+
+
+def _give_up(delivery: Delivery, status: str) -> None:
+    """Tells the store what is there of a training that was cut off, if it listens within a moment."""
+    done = threading.Event()
+
+    def tell() -> None:
+        if not delivery.is_needed:  # it was stopped once everything was there
+            return
+        try:
+            delivery.run.end(status)
+            delivery.send()
+            done.set()
+        except ReprovenError:  # `sync` and `doctor` do it later
+            pass
+
+    threading.Thread(target=tell, name="reproven-giving-up", daemon=True).start()
+    done.wait(_SECONDS_TO_STOP)

@@ -1,0 +1,70 @@
+"""Pictures: the figures of one run as files in its folder, drawn while it is trained or any time later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproven.files.disk import write_bytes
+from reproven.files.names import FIGURES
+from reproven.store.images import write_image
+from reproven.training import figures
+from reproven.training.data import Table
+from reproven.training.histograms import from_json
+
+TARGET = f"{FIGURES}/target.png"
+
+Observed = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def target(table: Table) -> bytes:
+    """How the target is distributed, as the content of the file `TARGET`."""
+    return figures.png(figures.target_histogram(table.y, table.target_label))
+
+
+def outcome(folder: Path, losses: Sequence[float], histograms: Mapping[int, Any], label: str) -> None:
+    """The loss of every step, and the weights before the first and after the last.
+
+    Args:
+        folder: Of the run's artifacts.
+        losses: Loss of each step.
+        histograms: Of every parameter, as JSON values, by the epochs completed.
+        label: The target's name and unit.
+    """
+    _write(folder, "train_loss", figures.loss_curve(losses, f"mean squared error, {label}²"))
+    first, last = min(histograms), max(histograms)
+    moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
+    _write(folder, "weights", figures.weights(moments, f"Weights after {first} and after {last} epochs"))
+
+
+def predictions(folder: Path, predicted: Observed, label: str) -> None:
+    """Predictions against observed values.
+
+    Args:
+        folder: Of the run's artifacts.
+        predicted: Observed and predicted values, (rows,) each, by part.
+        label: The target's name and unit.
+    """
+    _write(folder, "predicted", figures.predicted_against_true(predicted, label))
+
+
+def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> None:
+    """The histograms of one moment as an image, for the UI to show over time.
+
+    Args:
+        folder: Of the run's artifacts.
+        epochs: Completed.
+        moment: When, in milliseconds since 1970.
+        found: The histograms of every parameter, as JSON values.
+        owner: Makes the image's name unique.
+    """
+    figure = figures.weights({"": from_json(found)}, f"Weights after {epochs} epochs")
+    pixels = figures.pixels(figure)
+    write_image(folder, pixels, key="weights", step=epochs, timestamp=moment, owner=owner)
+
+
+def _write(folder: Path, name: str, figure: Any) -> None:
+    write_bytes(folder / FIGURES / f"{name}.png", figures.png(figure))

@@ -1,0 +1,132 @@
+"""The machine and the code: what a run was made on and from. It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from reproven._version import __version__
+from reproven.arithmetic import profiles
+from reproven.errors import InvalidInput
+
+#: Packages whose versions can change a run's bits or its record.
+PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "pyyaml")
+
+_COPIES = 4  # the weights, their gradients, and two moments
+MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
+
+
+def describe() -> dict[str, Any]:
+    """Python, packages, torch's build and threads, libraries, CPU and operating system, as JSON values."""
+    import torch
+
+    built = torch.__config__.show()
+    return {
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "installed": dict(_installed()),
+        "torch": {
+            "version": torch.__version__,
+            "git": torch.version.git_version,
+            "cuda": torch.version.cuda,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "mkl": "".join(re.findall(r"Math Kernel Library Version (\S+)", built)),
+            "mkl_cbwr_branch": profiles.mkl_branch(),
+            "onednn": "".join(re.findall(r"MKL-DNN v(\S+)", built)),
+            "onednn_enabled": torch.backends.mkldnn.enabled,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+        },
+        "profile": profiles.in_force(),
+        "variables": {name: os.environ[name] for name in profiles.VARIABLES if name in os.environ},
+        "cpu": _cpu_model(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Every installed distribution with its version, local label included, by the names of their folders."""
+    folders = (folder for path in sys.path for folder in Path(path or ".").glob("*.dist-info"))
+    pairs = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in folders)
+    return {name: version for name, _, version in sorted(pairs)}
+
+
+@cache
+def package_version(package: str) -> str:
+    """The installed version of a package; of this one, its own."""
+    return __version__ if package == "reproven" else importlib.metadata.version(package)
+
+
+@cache
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def memory() -> int:
+    """The machine's physical memory in bytes, or what a container of it may use."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return physical
+    return min(physical, int(limit)) if limit.isdigit() else physical
+
+
+def require_memory(weights: int, hidden: Sequence[int]) -> None:
+    """Refuses a network that cannot be trained here, before anything of it is made.
+
+    Args:
+        weights: How many it has.
+        hidden: The widths of its hidden layers.
+
+    Raises:
+        InvalidInput: Weights, gradients and two moments of them, float32, need more than all memory, or the
+            weights are more than a model's file can hold.
+    """
+    needed, there = _COPIES * 4 * weights, memory()
+    widths = ",".join(map(str, hidden))
+    shown = widths if len(widths) < 50 else f"{widths[:50]}…"
+    what = f"hidden is {shown}, which makes {weights} weights."
+    if needed > there:
+        raise InvalidInput(
+            [
+                f"{what} Training them needs {needed / 2**30:.1f} GiB, but there are {there / 2**30:.1f} GiB "
+                "of memory here. Try --hidden 10,10."
+            ]
+        )
+    if weights > MAX_WEIGHTS:
+        raise InvalidInput([f"{what} A model's file holds {MAX_WEIGHTS} at most. Try --hidden 10,10."])
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda` for `cpu`, `cuda` or `auto`.
+
+    Raises:
+        InvalidInput: A GPU is asked for and torch sees none.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(
+            [f"device is cuda, but torch {torch.__version__} sees no GPU here. Try --device cpu."]
+        )
+    return device

@@ -1,0 +1,110 @@
+"""Elsewhere: this program in a process of its own, or with the code and the packages of another day.
+
+What a record names is checked before it becomes part of a command: package names come from a list, and
+versions and commits have the form of versions and commits. A patch that a record holds is never applied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reproven.arithmetic.profiles import users_environment
+from reproven.errors import RebuildError
+
+SOURCE = Path(__file__).resolve().parents[2]
+_COURTESY = 10  # of 19: what runs beside a training leaves the cores to it
+
+
+def call(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *,
+    python: Path | None = None,
+    source: Path = SOURCE,
+) -> dict[str, Any]:
+    """What `reproven … --json` prints in a process of its own.
+
+    Args:
+        arguments: The command and its options; anybody on this machine can see them.
+        variables: Added to the environment, which nobody else sees; one that is empty is taken out.
+        python: The interpreter; this one where not given.
+        source: The folder that holds the package.
+
+    Raises:
+        RebuildError: It printed no JSON object; the error says why.
+    """
+    command = [str(python or sys.executable), *_PROGRAM, *arguments, "--json"]
+    environment = _environment(variables, source)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    try:
+        value = json.loads(done.stdout)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RebuildError(f"`reproven {arguments[0]}` gave no answer in a process of its own: {why}")
+    return value
+
+
+@contextmanager
+def meanwhile(
+    arguments: Sequence[str], uri: str, *, after: float, only_if: Callable[[], bool]
+) -> Iterator[None]:
+    """Runs `reproven …` beside the block, if that lasts, and kills it at the block's end.
+
+    Its standard input ends when this process does, in whatever way.
+
+    Args:
+        arguments: The command and its options; anybody on this machine can see them.
+        uri: The tracking store, which nobody else sees.
+        after: Seconds that the block has to last.
+        only_if: Asked then, whether it is worth it.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        if not only_if():
+            return
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *_PROGRAM, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env=_environment({"MLFLOW_TRACKING_URI": uri}, SOURCE),
+                process_group=0,  # Ctrl-C is for this process
+            )
+        )
+        os.setpriority(os.PRIO_PROCESS, started[0].pid, _COURTESY)
+
+    timer = threading.Timer(after, start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+_PROGRAM = (
+    "-P",
+    "-c",
+    "import os, sys; sys.path.insert(0, os.environ['REPROVEN_SOURCE']); "
+    "from reproven.cli import main; main(prog_name='reproven')",
+)
+
+
+def _environment(variables: Mapping[str, str], source: Path) -> dict[str, str]:
+    found = {**users_environment(), **variables, "PYTHONPATH": "", "REPROVEN_SOURCE": str(source)}
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,142 @@
+"""export and import: a run becomes a folder of plain files that needs no store, and a folder a run again.
+
+The folder holds the run's artifacts as they are: `run.json` among them is what its store showed, so there
+is nothing to translate, and the manifest and its seal stay the same wherever the run travels.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from reproven.errors import InvalidInput, RecordError, RevivalError
+from reproven.files import disk, names
+from reproven.files.names import MANIFEST
+from reproven.proof.contradictions import contradictions
+from reproven.proof.evidence import Evidence, gather
+from reproven.store.store import Store
+from reproven.store.tags import DESCRIPTION, PREFIX, SEAL, travels
+
+IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
+
+
+def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> Path:
+    """Writes a run as a bundle.
+
+    Args:
+        run: A run id, or `runs:/…`.
+        folder: Where to; it must not exist yet, or be empty.
+        tracking_uri: Where the run is looked up; None takes MLflow's own choice.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        InvalidInput: The folder holds something already.
+        RecordError: The run has no record, or it contradicts itself.
+        StoreError: The store does not hold the run.
+    """
+    to = Path(folder)
+    try:
+        is_taken = to.is_symlink() or (to.exists() and (not to.is_dir() or any(to.iterdir())))
+    except OSError as error:
+        raise _cannot_be_made(to, error) from error
+    if is_taken:
+        raise InvalidInput([f"dir is {str(folder)!r}, which is there already. Name a folder that is not."])
+    with gather(run, cache(partial(Store, tracking_uri))) as found:
+        _refuse_contradictions(found)
+        try:
+            _write(found, to)
+        except (OSError, ValueError) as error:
+            raise _cannot_be_made(to, error) from error
+    return to
+
+
+def _write(found: Evidence, to: Path) -> None:
+    parent = to.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=parent) as temporary:
+        new = Path(temporary) / "bundle"
+        for path in (*found.manifest.files, MANIFEST):
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found.folder / path, new / path, follow_symlinks=False)
+        if to.exists():
+            to.rmdir()
+        new.rename(to)
+
+
+def _cannot_be_made(folder: Path, error: Exception) -> InvalidInput:
+    why = getattr(error, "strerror", None) or disk.first_line(error)
+    return InvalidInput([f"dir is {str(folder)[:100]!r}, which cannot be made: {why}."])
+
+
+def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: str | None = None) -> str:
+    """Puts a bundle into a tracking store, with its original times.
+
+    Args:
+        folder: The bundle.
+        experiment: The experiment's name; None takes that of the original.
+        tracking_uri: Where to; None takes MLflow's own choice.
+
+    Returns:
+        The new run's id.
+
+    Raises:
+        RecordError: The folder is no bundle, or contradicts itself: then nothing is imported.
+        StoreError: The store refuses.
+    """
+    if not disk.is_folder(Path(folder)):
+        raise InvalidInput(
+            [f"dir is {str(folder)[:100]!r}, which is not a folder. Give one that `export` wrote."]
+        )
+    store = cache(partial(Store, tracking_uri))
+    with gather(str(folder), store) as found:
+        _refuse_contradictions(found)
+        snapshot = found.snapshot
+        example = _example(found)
+        with (
+            store().run(
+                experiment=experiment or snapshot.experiment,
+                name=snapshot.name,
+                start_time=snapshot.start_time,
+                adopt=False,
+            ) as run,
+            tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
+        ):
+            tags = {name: value for name, value in snapshot.tags.items() if travels(name, value)}
+            run.end_time, run.status = snapshot.end_time, snapshot.status
+            text = snapshot.description.replace(snapshot.run_id, run.id)
+            own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: snapshot.run_id}
+            run.describe(params=snapshot.params, tags={**tags, **own})
+            run.log_datasets(snapshot.datasets)
+            run.log_rows(found.rows)
+            for path in (*found.manifest.files, MANIFEST):  # and nothing that lies beside them
+                (Path(temporary) / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found.folder / path, Path(temporary) / path, follow_symlinks=False)
+            run.upload(Path(temporary))
+            if example is not None:
+                steps = len(found.record.outcome.steps)
+                run.fill_model(run.new_model(), Path(temporary) / names.MODEL, example, step=steps)
+            return run.id
+
+
+def _refuse_contradictions(found: Evidence) -> None:
+    if problems := contradictions(found):
+        why = " ".join(problems)
+        raise RecordError(f"{found.source} does not travel, since its record is not whole: {why}")
+
+
+def _example(found: Evidence) -> dict[str, Any] | None:
+    """A row to show a model's columns by, the means of the training rows; None where there is no model."""
+    if names.MODEL not in found.manifest.files:
+        return None
+    from reproven.runs.revive import revive
+
+    try:
+        regressor = revive(found.folder / names.MODEL)
+    except RevivalError as error:
+        raise RecordError(str(error)) from error
+    return {"columns": list(regressor.features), "data": [regressor.mean.tolist()]}

@@ -1,0 +1,136 @@
+"""Contradictions: everything in which a run's files disagree, each in a sentence. No file is changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from reproven.errors import RecordError
+from reproven.files import manifest, names
+from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
+from reproven.files.texts import json_object
+from reproven.proof.evidence import Evidence
+from reproven.store.tags import ORIGIN, PREFIX, RECIPE_TAG, SEAL
+from reproven.values import options as kinds
+from reproven.values.recipe import OPTIONS, Recipe
+from reproven.values.record import Record
+
+
+def contradictions(found: Evidence) -> list[str]:
+    """Everything in which a run's files contradict each other, their manifest or the run's tags."""
+    try:
+        listed = found.manifest
+    except RecordError as error:
+        return [str(error)]
+    problems = []
+    if found.tags is not None and found.seal != found.tags[SEAL]:
+        problems.append(
+            f"{MANIFEST} has the digest {found.seal}, but the tag {SEAL} says {found.tags[SEAL]}."
+        )
+    problems += manifest.check(listed, found.folder)
+    for look in (_in_record, _in_snapshot, _in_metrics, _in_tensors, _in_patch):
+        try:
+            problems += look(found)
+        except RecordError as error:
+            problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def _in_record(found: Evidence) -> Iterator[str]:
+    _ = found.record  # raises what it contradicts itself in
+    return iter(())
+
+
+def _in_snapshot(found: Evidence) -> Iterator[str]:
+    recipe, shown = found.record.inputs.recipe, found.snapshot
+    said = {
+        RECIPE_TAG: recipe.sha256,
+        f"{PREFIX}data.sha256": recipe.data_sha256,
+        f"{PREFIX}split.sha256": found.record.inputs.split_sha256,
+    }
+    for name, digest in said.items():
+        if shown.tags.get(name) != digest:
+            yield f"The record has the digest {digest}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."
+    if not (origin := shown.tags.get(ORIGIN, "https:")).startswith(("http:", "https:")):
+        yield f"{SNAPSHOT} says {ORIGIN} {origin!r}, but a run that travels names no place of a machine."
+    yield from (f"{SNAPSHOT}: {problem}" for problem in other_params(shown.params, recipe))
+    if shown.status != found.record.outcome.status:
+        yield f"{SNAPSHOT} says {shown.status}, but by its outcome it is {found.record.outcome.status}."
+
+
+def other_params(params: Mapping[str, str], recipe: Recipe) -> Iterator[str]:
+    """The params that say another thing than the recipe, whatever their spelling."""
+    for name, value in recipe.to_dict().items():
+        if name in ("data", "data_sha256") or value in ((), {}):
+            continue
+        text = params.get(name)
+        if text is None:
+            yield f"The param {name} is missing; the recipe says {value}."
+        elif text.endswith("(whole in recipe.json)") or (name, text) == ("device", "auto"):
+            continue
+        elif not _says(name, text, getattr(recipe, name)):
+            yield f"The param {name} is {text}, but the recipe says {getattr(recipe, name)}."
+
+
+def _says(name: str, text: str, value: object) -> bool:
+    values, _ = kinds.read_all(OPTIONS, {name: text})
+    if name not in values or not OPTIONS[name].accepts(values[name]):
+        return False
+    read = OPTIONS[name].cast(values[name])
+    return bool(read == value or (name in ("drop", "layer_lr") and tuple(sorted(read)) == value))
+
+
+def _in_metrics(found: Evidence) -> Iterator[str]:
+    """The losses and the last errors against the metrics as sent."""
+    losses = {step.step: step.loss for step in found.record.outcome.steps if math.isfinite(step.loss)}
+    sent = {row.step: row.value for row in found.rows if row.key == "train_loss"}
+    for step in sorted(losses.keys() | sent.keys()):
+        if losses.get(step) != sent.get(step):
+            yield f"Step {step} has the loss {losses.get(step)}, but {METRICS} says {sent.get(step)}."
+    last = {row.key: row.value for row in sorted(found.rows, key=lambda row: row.step)}
+    for name, value in found.record.outcome.errors.items():
+        if last.get(name) != value:
+            yield f"The outcome's {name} is {value}, but {METRICS} says {last.get(name)}."
+
+
+def _in_tensors(found: Evidence) -> Iterator[str]:
+    """Both forms of the model, and the standardisation, against the record."""
+    for path, held in ((names.MODEL, model_tensors), (names.STATE_DICT, _final_weights)):
+        entry = found.manifest.files.get(path)
+        if entry is not None:
+            yield from other_tensors(entry.tensors, held(found.record), path=path)
+    from reproven.files.digests import standardisation_digests
+
+    try:
+        said = json_object(names.STANDARDISATION, found.text(names.STANDARDISATION))
+        has = standardisation_digests(said["mean"], said["scale"])
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise RecordError(f"{names.STANDARDISATION} cannot be read: {error!r}.") from error
+    for name, digest in found.record.inputs.standardisation.items():
+        if has[name] != digest:
+            yield f"{names.STANDARDISATION} holds another {name} than the record."
+
+
+def model_tensors(record: Record) -> dict[str, str]:
+    """The digests of the tensors that a whole model must hold, by their names in it."""
+    weights = {f"network.{name}": digest for name, digest in record.outcome.final_weights.items()}
+    return {**weights, **record.inputs.standardisation}
+
+
+def _final_weights(record: Record) -> Mapping[str, str]:
+    return record.outcome.final_weights
+
+
+def other_tensors(tensors: Mapping[str, str], wanted: Mapping[str, str], *, path: str) -> Iterator[str]:
+    """The tensors of the record that a file of a model does not hold, or holds otherwise."""
+    for name, digest in wanted.items():
+        if tensors.get(name) != digest:
+            yield f"{path} holds another tensor {name} than the record."
+
+
+def _in_patch(found: Evidence) -> Iterator[str]:
+    wanted = found.record.inputs.code.patch_sha256
+    path = found.folder / names.PATCH
+    has = manifest.file_sha256(path) if path.is_file() and not path.is_symlink() else None
+    if wanted != has:
+        yield f"{names.PATCH} has the digest {has}, but the record's code says {wanted}."

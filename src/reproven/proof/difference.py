@@ -1,0 +1,194 @@
+"""The difference between two records: the inputs that differ, then the first result that does.
+
+A pure function of two values. `between` looks at the inputs first, since they are the possible causes, and
+then at the results in the order in which they came about: whatever differs later follows from the first.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from reproven.values.changes import (
+    _MISSING,
+    Change,
+    _pairs,
+    changes,
+)
+from reproven.values.record import Outcome, Record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """A result that differs.
+
+    Attributes:
+        what: `loss`, `weights` (after a step), `epoch`, `final weights`, `predictions`, an error's name,
+            `steps` (their number), `failure` or `pruned`.
+        recorded: A number, or a digest, or a text.
+        found: The same now.
+        step: Where, for losses and weights; likewise `epoch` and `batch`.
+        tensor: The first tensor that differs, for weights.
+        others: How many other tensors differ after the same step, for weights.
+        index: The first element of it that differs, where its values are kept.
+        ulp: How many float32 numbers (float64 for an error) lie between both, plus one; None where they
+            are no numbers.
+    """
+
+    what: str
+    recorded: float | str
+    found: float | str
+    step: int | None = None
+    epoch: int | None = None
+    batch: int | None = None
+    tensor: str | None = None
+    others: int = 0
+    index: tuple[int, ...] | None = None
+    ulp: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """How many of a kind of results were compared, and how many of them differ."""
+
+    what: str
+    differ: int
+    compared: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What two records differ in.
+
+    Attributes:
+        changes: Inputs that differ, in the order recipe, data, split, code, environment, standardisation,
+            initial weights.
+        first: The first result that differs; None where none does.
+        loss: The first loss that differs, with its values; None where none does.
+        weight: The first final weight that differs, with its values; None where none does or they are
+            not kept.
+        counts: How many results of each kind differ.
+    """
+
+    changes: tuple[Change, ...]
+    first: Divergence | None
+    loss: Divergence | None
+    weight: Divergence | None
+    counts: tuple[Count, ...]
+
+
+def between(recorded: Record, found: Record) -> Difference:
+    """The difference of two records, causes first."""
+    old, new = recorded.outcome, found.outcome
+    along = next(_along(old, new), None)
+    return Difference(
+        changes=changes(recorded.inputs, found.inputs),
+        first=along or next(_at_the_end(recorded, found), None),
+        loss=next(_losses(old, new), None),
+        weight=next(_values(recorded.weights, found.weights), None),
+        counts=tuple(_counts(old, new)),
+    )
+
+
+def ulps(a: float, b: float, *, double: bool = False) -> int | None:
+    """How many steps from one float32 (or float64) to the next lead from a to b; None if one is NaN.
+
+    Source: Goldberg (1991), "What every computer scientist should know about floating-point arithmetic",
+        ACM Computing Surveys 23(1); the numbers' order is that of their bits as signed magnitudes.
+    """
+    if math.isnan(a) or math.isnan(b):
+        return None
+    return abs(_rank(a, double) - _rank(b, double))
+
+
+def _rank(value: float, double: bool) -> int:
+    number, size = ("d", "q") if double else ("f", "i")
+    bits: int = struct.unpack(f"<{size}", struct.pack(f"<{number}", value))[0]
+    return bits if bits >= 0 else -(bits & (2 ** (63 if double else 31) - 1))
+
+
+def _same(a: float, b: float) -> bool:
+    """Whether two numbers have the same bits, all NaNs being one."""
+    return struct.pack("<d", a) == struct.pack("<d", b) or (math.isnan(a) and math.isnan(b))
+
+
+def _losses(old: Outcome, new: Outcome) -> Iterator[Divergence]:
+    for a, b in zip(old.steps, new.steps, strict=False):
+        if not _same(a.loss, b.loss):
+            where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
+            yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulps(a.loss, b.loss), **where)
+
+
+def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
+    """What differs along the way: of each step the loss, then the weights after it."""
+    names = list(dict.fromkeys([*old.final_weights, *new.final_weights]))
+    together = zip(old.steps, new.steps, old.step_weights, new.step_weights, strict=False)
+    for a, b, weights_a, weights_b in together:
+        where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
+        if not _same(a.loss, b.loss):
+            ulp = ulps(a.loss, b.loss)
+            yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulp, **where)
+        apart = [t for t in zip_longest(names, weights_a, weights_b, fillvalue=_MISSING) if t[1] != t[2]]
+        if apart:
+            name, x, y = apart[0]
+            others = len(apart) - 1
+            yield Divergence(what="weights", recorded=x, found=y, tensor=name, others=others, **where)
+
+
+def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
+    """What differs where all steps agree, as far as there are steps in both."""
+    old, new = recorded.outcome, found.outcome
+    if len(old.steps) != len(new.steps):
+        yield Divergence(what="steps", recorded=float(len(old.steps)), found=float(len(new.steps)))
+    epochs = zip_longest(old.epoch_weights, new.epoch_weights, fillvalue=_MISSING)
+    for epoch, (a, b) in enumerate(epochs):
+        if a != b:
+            yield Divergence(what="epoch", epoch=epoch, recorded=a, found=b)
+    yield from _values(recorded.weights, found.weights)
+    for name, a, b in _pairs(old.final_weights, new.final_weights):
+        yield Divergence(what="final weights", tensor=name, recorded=a, found=b)
+    for part, a, b in _pairs(old.predictions, new.predictions):
+        yield Divergence(what="predictions", tensor=part, recorded=a, found=b)
+    for name, a, b in _pairs(old.errors, new.errors):
+        are_numbers = isinstance(a, float) and isinstance(b, float)
+        yield Divergence(what=name, recorded=a, found=b, ulp=ulps(a, b, double=True) if are_numbers else None)
+    if old.failure != new.failure:
+        yield Divergence(what="failure", recorded=str(old.failure), found=str(new.failure))
+    if old.pruned != new.pruned:
+        yield Divergence(what="pruned", recorded=str(old.pruned), found=str(new.pruned))
+
+
+def _values(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[Divergence]:
+    """The elements of final weights that differ, where both records keep them."""
+    for name in [name for name in old if name in new and old[name].shape == new[name].shape]:
+        a, b = (np.ascontiguousarray(values[name], dtype=np.float32) for values in (old, new))
+        for place in np.argwhere(a.view(np.int32) != b.view(np.int32)):
+            index = tuple(int(i) for i in place)
+            x, y = float(a[index]), float(b[index])
+            yield Divergence(
+                what="final weights", tensor=name, index=index, recorded=x, found=y, ulp=ulps(x, y)
+            )
+
+
+def _counts(old: Outcome, new: Outcome) -> Iterator[Count]:
+    def of_rows(what: str, a: Sequence[Any], b: Sequence[Any], same: Any = lambda x, y: x == y) -> Count:
+        equal = sum(1 for x, y in zip(a, b, strict=False) if same(x, y))
+        compared = max(len(a), len(b))
+        return Count(what=what, differ=compared - equal, compared=compared)
+
+    def of_names(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Count:
+        names = a.keys() | b.keys()
+        return Count(what=what, differ=sum(a.get(n) != b.get(n) for n in names), compared=len(names))
+
+    yield of_rows("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
+    yield of_rows("weights after steps", old.step_weights, new.step_weights)
+    yield of_rows("weights after epochs", old.epoch_weights, new.epoch_weights)
+    yield of_names("final tensors", old.final_weights, new.final_weights)
+    yield of_names("predictions by part", old.predictions, new.predictions)
+    yield of_names("errors", old.errors, new.errors)

@@ -1,0 +1,129 @@
+"""draw: the figures that a run of a sweep was spared are drawn from its record, and put beside its files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from reproven.errors import InvalidInput, RecordError, RevivalError
+from reproven.files import disk
+from reproven.files.names import FIGURES, HISTOGRAMS, MODEL
+from reproven.files.texts import json_object
+from reproven.logbooks import pictures
+from reproven.logbooks.pictures import TARGET, Observed
+from reproven.proof.audit import place_of_table
+from reproven.proof.evidence import Evidence, gather
+from reproven.runs.revive import revive
+from reproven.store import children
+from reproven.store.store import Store
+from reproven.store.tags import HAS_IMAGES, RECIPE_TAG
+from reproven.training import data
+from reproven.training.data import Dataset
+from reproven.values.run_ids import run_id_in
+
+DRAWN, THERE, REFUSED = "drawn", "there", "refused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """What became of one run's figures.
+
+    Attributes:
+        run_id: The run.
+        state: `drawn`; `there` already; or `refused`.
+        words: Why they were refused.
+    """
+
+    run_id: str
+    state: str
+    words: str = ""
+
+
+def draw(
+    runs: Sequence[str],
+    *,
+    experiment: str | None = None,
+    table: str | None = None,
+    tracking_uri: str | None = None,
+) -> Iterator[Drawn]:
+    """Draws the figures of runs that have none.
+
+    Args:
+        runs: Run ids, or `runs:/…`; a sweep's run stands for the runs below it.
+        experiment: Also all training runs of this experiment.
+        table: Where the runs' table is, if not where it was.
+        tracking_uri: Their store; None takes MLflow's own choice.
+
+    Yields:
+        Each run, once its figures are beside its files.
+
+    Raises:
+        InvalidInput: No run is given, or it is no run id.
+        StoreError: There is no such run or experiment, or the store refuses.
+    """
+    store = Store(tracking_uri)
+    wanted = [one for run in runs for one in _meant(store, run_id_in(run))]
+    wanted += [run.run_id for run in store.training_runs(experiment)] if experiment else []
+    if not wanted:
+        raise InvalidInput(["There is no run to draw. Give a run id, or --experiment NAME."])
+    for run_id in dict.fromkeys(wanted):
+        try:
+            with gather(run_id, cache(partial(Store, tracking_uri))) as found:
+                yield _drawn(found, store, table)
+        except (RecordError, RevivalError) as error:
+            yield Drawn(run_id=run_id, state=REFUSED, words=str(error))
+
+
+def _meant(store: Store, run_id: str) -> list[str]:
+    if RECIPE_TAG in store.tags(run_id):
+        return [run_id]
+    return [run.run_id for run in children.children(store, run_id)]
+
+
+def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
+    if (found.folder / FIGURES / "train_loss.png").is_file():
+        return Drawn(run_id=found.source, state=THERE)
+    record = found.record
+    recipe = record.inputs.recipe
+    place = place_of_table(record, found, table)
+    if place is None:
+        raise RecordError(f"The table {recipe.data} is not where it was. Say where it is with --data.")
+    known = data.load(place, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    dataset = data.split(known, test_size=recipe.test_size, seed=recipe.split_seed or 0)
+    kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
+    names = list(record.outcome.final_weights)  # in the network's order
+    histograms = {int(epochs): {name: h[name] for name in names} for epochs, h in kept.items()}
+    moments = {row.step: row.timestamp for row in found.rows if row.key == "train_rmse"}
+    with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
+        folder = Path(temporary)
+        disk.write_bytes(folder / TARGET, pictures.target(known))
+        losses = [step.loss for step in record.outcome.steps]
+        pictures.outcome(folder, losses, histograms, known.target_label)
+        if MODEL in found.manifest.files:
+            pictures.predictions(folder, _predictions(found, dataset), known.target_label)
+        for epochs, histogram in histograms.items():
+            moment = moments.get(epochs, found.snapshot.start_time)
+            pictures.weights(folder, epochs, moment, histogram, owner=found.source)
+        run = store.open(found.source)
+        run.upload(folder)
+        run.describe(params={}, tags=HAS_IMAGES)
+    return Drawn(run_id=found.source, state=DRAWN)
+
+
+def _predictions(found: Evidence, dataset: Dataset) -> Observed:
+    """Observed and predicted values by part, from the run's model."""
+    import torch
+
+    from reproven.training.evaluation import predictions
+
+    regressor = revive(found.folder / MODEL)
+    parts = {"train": dataset.train_rows, "test": dataset.test_rows}
+    X, y = dataset.table.X, dataset.table.y
+    return {
+        part: (y[rows], predictions(regressor, torch.from_numpy(X[rows])))
+        for part, rows in parts.items()
+        if len(rows)
+    }

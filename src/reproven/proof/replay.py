@@ -1,0 +1,357 @@
+"""replay: a recorded run is trained again from its record alone, and compared with it to the bit.
+
+It reads the record, takes on the recorded arithmetic (and, where asked, environment and code), trains, and
+says what it found. torch is imported only once the arithmetic is known.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reproven.arithmetic import profiles
+from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, StoreError
+from reproven.files import disk, names
+from reproven.files.names import ENVIRONMENT
+from reproven.files.texts import json_object, json_text
+from reproven.logbooks import logbook
+from reproven.logbooks.delivery import begun, deliver
+from reproven.logbooks.journal import Journal
+from reproven.machine import processes, rebuilding
+from reproven.proof import verdict
+from reproven.proof.audit import look, place_of_table
+from reproven.proof.evidence import Evidence, gather
+from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
+from reproven.store.address import without_credentials
+from reproven.store.open_run import Run
+from reproven.store.store import Store
+from reproven.store.tags import DESCRIPTION, PRUNED, REPLAY_OF, REPLAYED, VERDICT
+from reproven.values.record import Record
+
+if TYPE_CHECKING:
+    from reproven.proof.difference import Difference
+    from reproven.training.prepared import Prepared
+    from reproven.values.record import Step
+
+ENV_MANAGERS = ("local", "uv")
+REPORT = "replay.json"
+FIGURE = "replay.png"
+_OF_BUNDLES = "replays"  # the experiment for replays of runs that are in no experiment here
+
+Watch = Callable[["Iterable[Step]", int], "Iterable[Step]"]
+
+
+def replay(
+    run: str,
+    *,
+    env_manager: str = "local",
+    data: str | None = None,
+    tracking_uri: str | None = None,
+    watch: Watch = lambda steps, total: steps,
+) -> Verdict:
+    """Trains a recorded run again, and says whether every bit is the same.
+
+    Args:
+        run: A run id, `runs:/…`, or the folder of a bundle.
+        env_manager: `local` trains with the code and packages that run this; `uv` first checks out the
+            recorded commit in a worktree and rebuilds the recorded environment.
+        data: Where the table is, if not where it was.
+        tracking_uri: Where the run is looked up and its replay is tracked; None takes MLflow's own choice.
+        watch: Passes the steps through.
+
+    Returns:
+        The verdict: IDENTICAL, DIVERGED, INCONCLUSIVE or TAMPERED. The replay is a run of its own.
+
+    Raises:
+        InvalidInput: There is no such env_manager, or the run is neither an id nor a folder.
+        RecordError: There is no record to replay.
+        StoreError: The store does not hold the run, or refuses the replay.
+    """
+    return next(replays([run], env_manager=env_manager, data=data, tracking_uri=tracking_uri, watch=watch))
+
+
+def replays(
+    runs: Sequence[str] = (),
+    *,
+    experiment: str | None = None,
+    env_manager: str = "local",
+    data: str | None = None,
+    tracking_uri: str | None = None,
+    watch: Watch = lambda steps, total: steps,
+) -> Iterator[Verdict]:
+    """Replays several runs, and yields each verdict when it is there.
+
+    Args:
+        runs: As for `replay`.
+        experiment: Also every run of this experiment that trained a recipe and ended.
+        env_manager: As for `replay`; likewise `data`, `tracking_uri` and `watch`.
+
+    Raises:
+        InvalidInput: There is nothing to replay. Otherwise as `replay`.
+    """
+    if env_manager not in ENV_MANAGERS:
+        raise InvalidInput([f"env_manager is {env_manager!r}, but must be one of {', '.join(ENV_MANAGERS)}."])
+    store = cache(partial(Store, tracking_uri))
+    sources = [*runs, *_ended_runs(store(), experiment)] if experiment else list(runs)
+    if not sources:
+        where = (
+            f"The experiment {experiment!r} holds no ended training run" if experiment else "No run is given"
+        )
+        raise InvalidInput([f"{where}, so there is nothing to replay. Train one: reproven train."])
+    with _several(store, sources) as tell:
+        for source in sources:
+            how: Any = {"env_manager": env_manager, "table": data, "watch": watch}
+            try:
+                found = _replay(source, store, **how, adopt=len(sources) == 1)
+            except RecordError as error:
+                if source in runs:
+                    raise
+                why = (str(error),)  # one of an experiment's runs: the others are replayed all the same
+                found = Verdict(verdict=INCONCLUSIVE, run=source, source=source, name="", reasons=why)
+            tell(found)
+            yield found
+
+
+def _ended_runs(store: Store, experiment: str) -> list[str]:
+    ended = ("FINISHED", "FAILED")
+    runs = store.training_runs(experiment)
+    return [run.run_id for run in runs if run.status in ended or PRUNED in run.tags]
+
+
+@contextmanager
+def _several(store: Callable[[], Store], sources: Sequence[str]) -> Iterator[Callable[[Verdict], None]]:
+    """Under `mlflow run`, the run that MLflow made tells the verdicts of several replays."""
+    verdicts: list[Verdict] = []
+    if len(sources) == 1 or "MLFLOW_RUN_ID" not in os.environ:
+        yield verdicts.append
+        return
+    with store().run(experiment=_OF_BUNDLES, name="replays") as run:
+        yield verdicts.append
+        rows = "\n".join(f"| {v.verdict} | {v.name} | {v.source} |" for v in verdicts)
+        run.describe(params={}, tags={DESCRIPTION: f"| verdict | run | source |\n|---|---|---|\n{rows}\n"})
+
+
+def _replay(
+    source: str,
+    store: Callable[[], Store],
+    *,
+    env_manager: str,
+    table: str | None,
+    watch: Watch,
+    adopt: bool,
+) -> Verdict:
+    with gather(source, store) as found:
+        recorded = _environment(found)
+        is_fresh = "torch" not in sys.modules
+        if is_fresh:
+            profiles.take_on(recorded)
+        checked = look(found, store() if found.tags is not None else None, whole=False)
+        if checked.findings:
+            return _without_training(found, store(), TAMPERED, checked.findings, adopt=adopt)
+        try:
+            if env_manager == "uv":
+                return _rebuilt(found, store(), table, adopt=adopt)
+            if not is_fresh and not profiles.suits(recorded):
+                return _called(found, store(), table, adopt=adopt)  # torch cannot change any more
+        except RebuildError as error:
+            return _without_training(found, store(), INCONCLUSIVE, (str(error),), adopt=adopt)
+        return _here(found, store(), table, watch=watch, adopt=adopt)
+
+
+def _environment(found: Evidence) -> dict[str, Any]:
+    try:
+        return json_object(ENVIRONMENT, found.text(ENVIRONMENT))
+    except RecordError:  # the audit will say so
+        return {"profile": profiles.PORTABLE}
+
+
+def _here(found: Evidence, store: Store, table: str | None, *, watch: Watch, adopt: bool) -> Verdict:
+    """Trains in this process."""
+    from reproven.training.prepared import prepare
+
+    recipe = found.record.inputs.recipe
+    place = place_of_table(found.record, found, table)
+    if place is None:
+        why = f"The table {recipe.data} is gone: it is not where it was. Say where it is with --data."
+        return _without_training(found, store, INCONCLUSIVE, (why,), adopt=adopt)
+    try:
+        made = prepare(replace(recipe, data=place, data_sha256=None))
+    except (DataError, InvalidInput) as error:
+        return _without_training(found, store, INCONCLUSIVE, (str(error),), adopt=adopt)
+    return _train(found, store, made, watch=watch, adopt=adopt)
+
+
+def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt: bool) -> Verdict:
+    from reproven.machine import code, environment
+    from reproven.proof import difference
+    from reproven.runs import conduct
+    from reproven.training.history import History, inputs_of
+
+    state = code.code_state()
+    inputs = inputs_of(made, code.code(state), environment.describe())
+    parent, experiment = _shown_under(found, store)
+    about: Any = {
+        "adopt": adopt,
+        "kind": logbook.REPLAY,
+        "tracking_uri": without_credentials(store.uri),
+        "experiment": experiment,
+        "name": f"replay of {_name(found)}",
+        "parent": parent,
+        "histogram_every": made.recipe.epochs,
+    }
+    recorded = found.record.outcome
+    enough = len(recorded.steps) + (recorded.pruned is None)  # a record may claim that it failed early
+
+    def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
+        return islice(watch(steps, min(total, enough)), enough)
+
+    with conduct.opened(made, inputs, state, **about) as book, begun(book, store, is_new=True):
+        history = History(made)
+        with conduct.sending(book, history, store.uri):
+            conduct.follow(book, history, Journal(book.journal), watch=enough_of)
+        history.pruned = recorded.pruned  # what else stopped it is not in its record
+        again = history.record(inputs)
+        apart = difference.between(found.record, again)
+        name, reasons = verdict.judge(apart, made.recipe.profile)
+        told = Verdict(
+            verdict=name,
+            run=found.snapshot.run_id,
+            source=found.source,
+            name=found.snapshot.name,
+            replay=book.sent.run_id,
+            reasons=reasons,
+            report=verdict.words(apart, _explained(made, found.record, apart)),
+            difference=verdict.plain(apart),
+        )
+        _draw(found.record, again, apart, made.dataset.table.target_label, book.files)
+        disk.write_text(book.files / REPORT, json_text(told.to_dict()))
+        conduct.conclude(book, history, tags=_tags(told), linked=_linked(told, found))
+        try:
+            deliver(book, store)
+        except StoreError as error:  # the verdict stands
+            return replace(told, report=(*told.report, str(error)))
+        return told
+
+
+def _explained(made: Prepared, recorded: Record, apart: Difference) -> tuple[str, ...]:
+    """What explains a first update that differs though what stands before it does not, if trying finds it."""
+    first = apart.first
+    is_update = first is not None and (first.what, first.step) == ("weights", 0)
+    if not is_update or any(change.name.startswith("recipe.") for change in apart.changes):
+        return ()
+    from reproven.proof.explanation import explain
+
+    found = explain(made, recorded.outcome)
+    return verdict.explanation_words(found.changes, found.steps, found.compared) if found else ()
+
+
+def _draw(recorded: Record, again: Record, apart: Difference, label: str, folder: Path) -> None:
+    from reproven.training import figures
+
+    old, new = ([step.loss for step in record.outcome.steps] for record in (recorded, again))
+    first = apart.first.step if apart.first is not None else None
+    figure = figures.two_losses(old, new, f"mean squared error, {label}²", first)
+    disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
+
+
+@contextmanager
+def _run(found: Evidence, store: Store, *, adopt: bool) -> Iterator[tuple[Run, Path]]:
+    """The replay's own run, under the one that it replays, and a folder for its files."""
+    parent, experiment = _shown_under(found, store)
+    with ExitStack() as stack:
+        run = stack.enter_context(
+            store.run(experiment=experiment, name=f"replay of {_name(found)}", parent=parent, adopt=adopt)
+        )
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reproven-"))
+        yield run, Path(folder)
+
+
+def _shown_under(found: Evidence, store: Store) -> tuple[str | None, str]:
+    """The run under which a replay is shown, and the experiment."""
+    if found.tags is None:
+        return None, _OF_BUNDLES
+    return found.source, store.snapshot(found.source).experiment
+
+
+def _without_training(
+    found: Evidence, store: Store, name: str, reasons: tuple[str, ...], *, adopt: bool
+) -> Verdict:
+    """A verdict that no training led to; it too becomes a run."""
+    with _run(found, store, adopt=adopt) as (run, folder):
+        told = Verdict(
+            verdict=name,
+            run=_run_id(found),
+            source=found.source,
+            name=_name(found),
+            replay=run.id,
+            reasons=reasons,
+        )
+        _tell(run, told, found, store, folder)
+        run.upload(folder)
+        return told
+
+
+def _run_id(found: Evidence) -> str:
+    try:
+        return found.snapshot.run_id if found.tags is None else found.source
+    except RecordError:
+        return found.source
+
+
+def _name(found: Evidence) -> str:
+    try:
+        return found.snapshot.name
+    except RecordError:
+        return found.source
+
+
+def _tell(run: Run, told: Verdict, found: Evidence, store: Store, folder: Path) -> None:
+    """Writes the verdict into both runs: what it is, and which is the other one."""
+    disk.write_text(folder / REPORT, json_text(told.to_dict()))
+    run.describe(params={}, tags=_tags(told))
+    for other, tags in _linked(told, found).items():
+        store.tag(other, tags)
+
+
+def _tags(told: Verdict) -> dict[str, str]:
+    """A replay's own tags."""
+    lines = "\n".join(f"- {line}" for line in (*told.reasons, *told.report))
+    text = f"**{told.verdict}**: replay of {told.name}, run `{told.run}`.\n\n{lines}\n"
+    return {REPLAY_OF: told.run, VERDICT: told.verdict, DESCRIPTION: text}
+
+
+def _linked(told: Verdict, found: Evidence) -> dict[str, dict[str, str]]:
+    """The tags that a replay adds to the run that it replays."""
+    tags = {f"{REPLAYED}{told.replay}": told.verdict, VERDICT: told.verdict}
+    return {} if found.tags is None else {found.source: tags}
+
+
+def _rebuilt(found: Evidence, store: Store, table: str | None, *, adopt: bool) -> Verdict:
+    """Trains with the recorded commit and the recorded packages."""
+    inputs = found.record.inputs
+    if inputs.code.commit is None:
+        raise RebuildError("The record names no commit, so its code cannot be checked out.")
+    with rebuilding.worktree(inputs.code.commit) as source, tempfile.TemporaryDirectory() as folder:
+        python = rebuilding.rebuild(inputs.environment, Path(folder))
+        return _called(found, store, table, adopt=adopt, python=python, source=source)
+
+
+def _called(found: Evidence, store: Store, table: str | None, *, adopt: bool, **where: Any) -> Verdict:
+    """Replays in a process of its own."""
+    source = found.source if found.tags is not None else str(found.folder.resolve())
+    data = ["--data", str(Path(table).resolve()) if Path(table).exists() else table] if table else []
+    variables = {"MLFLOW_TRACKING_URI": store.uri} | ({} if adopt else {"MLFLOW_RUN_ID": ""})
+    value = processes.call(["replay", source, *data], variables, **where)
+    try:
+        first = value["replays"][0]
+        return Verdict(**{**first, "reasons": tuple(first["reasons"]), "report": tuple(first["report"])})
+    except (KeyError, IndexError, TypeError) as error:
+        raise RebuildError(f"The replay in another process gave no verdict: {error!r}.") from error

@@ -1,0 +1,192 @@
+"""The verdict on a replayed run, and its words for a terminal and for the run's page. It computes nothing."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reproven.arithmetic.profiles import NATIVE
+from reproven.proof.difference import Difference, Divergence
+from reproven.values.changes import Change, change_words, shown
+
+IDENTICAL, DIVERGED, INCONCLUSIVE, TAMPERED = "IDENTICAL", "DIVERGED", "INCONCLUSIVE", "TAMPERED"
+#: From good to bad: of several verdicts, the last one decides.
+EXIT_CODES: Mapping[str, int] = {IDENTICAL: 0, INCONCLUSIVE: 3, DIVERGED: 1, TAMPERED: 4}
+
+#: What another machine or torch may well change: a result that differs then proves nothing.
+_UNFAIR = ("environment.torch.version", "environment.torch.git", "environment.machine", "environment.profile")
+_UNFAIR_IN_NATIVE = ("environment.cpu", "environment.gpu", "environment.torch.cpu_capability")
+_SHOWN = 8  # inputs that are named in words; all are in the JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What came of a replay; it is JSON as it stands.
+
+    Attributes:
+        verdict: IDENTICAL, DIVERGED, INCONCLUSIVE or TAMPERED.
+        run: The run's id; of a bundle, the id that it had where it was made.
+        source: What was asked for: a run id or a bundle's folder.
+        name: The run's name.
+        replay: The replay's own run id; None where it came to none.
+        reasons: Why it is INCONCLUSIVE or TAMPERED.
+        report: What is to say, line by line.
+        difference: As `difference.Difference`; None where nothing was compared.
+    """
+
+    verdict: str
+    run: str
+    source: str
+    name: str
+    replay: str | None = None
+    reasons: tuple[str, ...] = ()
+    report: tuple[str, ...] = ()
+    difference: dict[str, Any] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 IDENTICAL, 1 DIVERGED, 3 INCONCLUSIVE, 4 TAMPERED."""
+        return EXIT_CODES[self.verdict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; numbers that are not finite become texts."""
+        return plain(self)
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON values; numbers that are not finite become texts."""
+    found: dict[str, Any] = _plain(asdict(value))
+    return found
+
+
+def worst(verdicts: Iterable[Verdict]) -> int:
+    """The exit code of several verdicts: that of the worst one."""
+    order = list(EXIT_CODES)
+    return EXIT_CODES[max((v.verdict for v in verdicts), key=order.index, default=IDENTICAL)]
+
+
+def judge(found: Difference, profile: str | None) -> tuple[str, tuple[str, ...]]:
+    """The verdict on a difference, and the reasons of an INCONCLUSIVE one.
+
+    Equal results are IDENTICAL, on whatever machine. Results that differ are DIVERGED, unless torch, the
+    profile or (in native arithmetic) the CPU is another: then it could not be asked fairly.
+    """
+    if found.first is None:
+        return IDENTICAL, ()
+    unfair = (*_UNFAIR, *_UNFAIR_IN_NATIVE) if profile == NATIVE else _UNFAIR
+    reasons = tuple(change_words(change) for change in found.changes if change.name in unfair)
+    return (INCONCLUSIVE if reasons else DIVERGED), reasons
+
+
+def words(found: Difference, explained: Sequence[str] = ()) -> tuple[str, ...]:
+    """A difference in sentences, each a line.
+
+    Args:
+        found: The difference.
+        explained: What explains it though no recorded input differs, in sentences.
+    """
+    if found.first is None:
+        compared = ", ".join(f"{count.what} ({count.compared})" for count in found.counts if count.compared)
+        return (f"Equal to the bit: {compared}.", *_inputs("Other inputs, without effect", found.changes))
+    lines = [f"First difference: {_where(found.first)}{_values(found.first)}.", *_stage(found)]
+    if found.loss is not None and found.loss != found.first:
+        lines.append(f"First loss that differs: {_where(found.loss)}{_values(found.loss)}.")
+    if found.weight is not None and found.weight != found.first:
+        lines.append(f"First final weight that differs: {_where(found.weight)}{_values(found.weight)}.")
+    counts = [
+        f"{count.what} ({count.differ} of {count.compared})" for count in found.counts if count.compared
+    ]
+    lines.append(f"With what follows from it, there differ: {', '.join(counts)}.")
+    if explained:
+        return (*lines, *explained, *_inputs("Other inputs", found.changes))
+    if not found.changes:
+        return (*lines, "Cause: unexplained. Every recorded input is the same.")
+    return (*lines, *_inputs("Possible causes, the first one first", found.changes))
+
+
+def explanation_words(changes: Sequence[Change], steps: int, compared: int) -> tuple[str, ...]:
+    """What a recipe that makes the recorded bits differs in, in sentences."""
+    told = "; ".join(f"{c.name} {shown(c.found)}, where the record says {shown(c.recorded)}" for c in changes)
+    return (
+        f"Cause, found by trying: trained with {told}.",
+        f"That makes the recorded weights after {steps} of the {compared} steps tried, from the first.",
+    )
+
+
+def _stage(found: Difference) -> Iterable[str]:
+    """What the place of the first difference says of where to look."""
+    first = found.first
+    assert first is not None
+    if first.what == "loss" and first.step == 0:
+        yield (
+            "Before any update: the table, the split, the initial weights, the order of rows or the network."
+        )
+    elif first.what == "loss":
+        yield "The weights before that step agree: its batch or the network's forward pass differs."
+    elif first.what == "weights" and first.others == 0:
+        yield (
+            "The step's loss and the other tensors agree: the update of this tensor alone differs, by its "
+            "gradient's rounding, its layer's learning rate, or a write to it."
+        )
+    elif first.what == "weights":
+        yield (
+            f"The step's loss agrees, and {first.others} more tensors differ: the update differs, by the "
+            "gradient, the optimizer, its learning rate or its options."
+        )
+
+
+def _where(at: Divergence) -> str:
+    place = f"step {at.step} (epoch {at.epoch}, batch {at.batch})" if at.step is not None else ""
+    if at.what == "loss":
+        return f"{place}, its loss"
+    if at.what == "weights":
+        return f"{place}, the tensor {at.tensor} after its update"
+    if at.what == "epoch":
+        return f"the weights after epoch {at.epoch}"
+    if at.what == "final weights":
+        index = f"{list(at.index)}" if at.index is not None else ""
+        return f"the final weights, {at.tensor}{index}"
+    if at.what == "predictions":
+        return f"the predictions of the {at.tensor} rows"
+    words = {
+        "steps": "the number of steps",
+        "failure": "how training failed",
+        "pruned": "why it was pruned",
+    }
+    return words.get(at.what, at.what)
+
+
+def _values(at: Divergence) -> str:
+    if isinstance(at.recorded, str) or isinstance(at.found, str):
+        return f": recorded {shown(at.recorded)}, now {shown(at.found)}"
+    if at.what == "steps":
+        return f": recorded {at.recorded:.0f}, now {at.found:.0f}"
+    double = at.what not in ("loss", "final weights")
+    apart = "not comparable, one is not a number" if at.ulp is None else f"{at.ulp:,} ulp apart"
+    pair = (f"{_number(value, double)} (0x{_hex(value, double)})" for value in (at.recorded, at.found))
+    return ": recorded {}, now {}, {}".format(*pair, apart)
+
+
+def _number(value: float, double: bool) -> str:
+    return repr(value) if double or not math.isfinite(value) else f"{value:.9g}"
+
+
+def _hex(value: float, double: bool) -> str:
+    return struct.pack(">d" if double else ">f", value).hex()
+
+
+def _inputs(title: str, changes: tuple[Change, ...]) -> Iterable[str]:
+    if changes:
+        more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
+        yield f"{title}: {'; '.join([*(change_words(change) for change in changes[:_SHOWN]), *more])}."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value

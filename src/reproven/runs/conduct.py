@@ -1,0 +1,204 @@
+"""Tracking: what a training leaves in its logbook, from before its first step to its last file.
+
+train, replay and resume share it. It talks to no store: `delivery` brings to one what is here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+from reproven.files import disk, models, names
+from reproven.files.texts import json_text
+from reproven.logbooks import checkpoint, journal, logbook, pictures, shelf
+from reproven.logbooks.interval import Interval
+from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal
+from reproven.logbooks.logbook import End, Logbook, Plan
+from reproven.machine import environment, processes, signals
+from reproven.machine.code import CodeState
+from reproven.store.open_run import dataset_inputs
+from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, code_tags
+from reproven.training import data
+from reproven.training.data import BUNDLED
+from reproven.training.histograms import as_json, weight_histograms
+from reproven.training.history import History
+from reproven.training.prepared import Prepared
+from reproven.values import metrics
+from reproven.values.record import Inputs, Outcome, Step
+
+#: Passes steps through, told how many there will be: a progress bar does its work in between.
+Watch = Callable[[Iterable[Step], int], Iterable[Step]]
+#: Told the epochs completed and the errors after them, says why training is not worth going on, or nothing.
+Prune = Callable[[int, Mapping[str, float]], str | None]
+_SECONDS_ALONE = 0.25  # of training, after which its length is guessed
+_SECONDS_WORTH = 1.0  # of training still to come that are worth a process beside it
+_EXAMPLE_ROWS = 3
+
+
+def opened(
+    made: Prepared, inputs: Inputs, code: CodeState | None, *, logbook_id: str | None = None, **about: Any
+) -> AbstractContextManager[Logbook]:
+    """A logbook with everything that is known before the first step; it is held.
+
+    Args:
+        made: What is trained.
+        inputs: Its inputs.
+        code: The running code, with its patch.
+        logbook_id: The logbook's id; None takes a new one.
+        about: The other fields of the `Plan`.
+
+    Raises:
+        InvalidInput: There is no place where it could be written.
+    """
+    recipe, dataset = made.recipe, made.dataset
+    table = dataset.table
+    example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])[list(table.features)]
+    plan = Plan(
+        folder=str(Path.cwd()),
+        adopted=os.environ.get("MLFLOW_RUN_ID") if about.pop("adopt", True) else None,
+        start_time=_now(),
+        steps=made.total_steps,
+        table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
+        params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},
+        tags={
+            f"{PREFIX}version": environment.package_version("reproven"),
+            RECIPE_TAG: recipe.sha256,
+            f"{PREFIX}data.sha256": table.sha256,
+            f"{PREFIX}split.sha256": dataset.split_sha256,
+            ORIGIN: table.origin,
+            **code_tags(code),
+            **(HAS_IMAGES if about.get("figures", True) else {}),
+        },
+        datasets=dataset_inputs(dataset),
+        example={"columns": list(example.columns), "data": example.to_numpy().tolist()},
+        **about,
+    )
+    files = {name: text.encode() for name, text in inputs.texts().items()}
+    files[names.STANDARDISATION] = data.standardisation_text(dataset).encode()
+    if plan.figures:
+        files[pictures.TARGET] = pictures.target(table)
+    if code is not None and code.dirty:
+        files[names.PATCH] = code.patch_bytes
+    return shelf.opened(plan, files, logbook_id)
+
+
+def follow(
+    book: Logbook, history: History, kept: Journal, *, watch: Watch, prune: Prune | None = None
+) -> None:
+    """Trains from wherever the state stands, each finding in the journal before the next step.
+
+    Args:
+        book: The run's logbook.
+        history: What is trained.
+        kept: The journal, up to where the state stands; it is closed at the end.
+        watch: Passes the steps through.
+        prune: Asked after each epoch whether to stop.
+
+    Raises:
+        KeyboardInterrupt: The process was told to stop; a checkpoint was written before.
+        DiskError: The logbook cannot be written.
+        RecordError: A resumed run does not find what it found before.
+    """
+    made, plan = history.made, book.plan
+    state, due = made.state, Interval.of(plan.checkpoint_every)
+    done = len(history.losses)
+
+    def look_at_weights(epochs: int) -> None:
+        kept.put(WEIGHTS, epochs, as_json(weight_histograms(state.network)))
+
+    def save(step: int) -> None:
+        kept.sync()
+        path = book.checkpoint(step)
+        checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
+        book.forget_old_checkpoints()
+
+    with closing(kept), book.writing(), signals.noticed() as stop:
+        if done == 0:
+            look_at_weights(0)
+        for step in watch(history.train(), made.total_steps - done):
+            kept.put(STEP, step.step, journal.loss_bits(step.loss), " ".join(history.step_weights[-1]))
+            if history.failure is None and step.ends_epoch:
+                epochs = step.epoch + 1
+                kept.put(EPOCH, epochs, history.epoch_weights[-1], history.errors)
+                history.pruned = prune(epochs, history.errors) if prune is not None else None
+                is_last = epochs == made.recipe.epochs or history.pruned is not None
+                if epochs % plan.histogram_every == 0 or is_last:
+                    look_at_weights(epochs)
+                if history.pruned is not None:
+                    break
+            if history.failure is None and (due.at(step) or stop.number is not None):
+                save(step.step + 1)
+            if stop.number is not None:
+                raise KeyboardInterrupt(stop.number)
+
+
+def sending(book: Logbook, history: History, uri: str | None) -> AbstractContextManager[None]:
+    """Has a process of its own send the journal during the block, if training lasts.
+
+    Args:
+        book: The run's logbook.
+        history: What is trained.
+        uri: The store; None for none.
+    """
+    if uri is None:
+        return nullcontext()
+    before, total = len(history.losses), history.made.total_steps
+
+    def lasts() -> bool:
+        done = len(history.losses)
+        return (total - done) * _SECONDS_ALONE > _SECONDS_WORTH * (done - before)
+
+    return processes.meanwhile(["sync", book.id, "--follow"], uri, after=_SECONDS_ALONE, only_if=lasts)
+
+
+def conclude(
+    book: Logbook, history: History, *, tags: Mapping[str, str], linked: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Writes what came out, however it ended, and says that the training is over.
+
+    Args:
+        book: The run's logbook.
+        history: What was trained.
+        tags: More tags of the run; in a text, {run_id} stands for its id.
+        linked: Tags of other runs, by their ids.
+
+    Raises:
+        DiskError: The logbook cannot be written.
+    """
+    has_model = history.failure is None and book.plan.kind == logbook.TRAIN
+    with book.writing():
+        outcome = history.outcome()
+        _write_outcome(book, outcome, history.made)
+        if has_model:
+            _write_model(book, history.made)
+        book.conclude(End(status=outcome.status, tags=tags, linked=linked, model=has_model))
+
+
+def _write_outcome(book: Logbook, outcome: Outcome, made: Prepared) -> None:
+    """The record's texts, metrics, histograms and their figures."""
+    lines, _ = journal.read(book.journal)
+    folder = book.files
+    for name, text in outcome.texts().items():
+        disk.write_text(folder / name, text)
+    disk.write_text(folder / names.METRICS, metrics.rows_text(list(journal.rows(lines))))
+    histograms = {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
+    by_epochs = {str(epochs): found for epochs, found in histograms.items()}
+    disk.write_text(folder / names.HISTOGRAMS, json_text(by_epochs))
+    if book.plan.figures:
+        losses = [step.loss for step in outcome.steps]
+        pictures.outcome(folder, losses, histograms, made.dataset.table.target_label)
+
+
+def _write_model(book: Logbook, made: Prepared) -> None:
+    """Both forms of the model, and how well it predicts."""
+    if book.plan.figures:
+        pictures.predictions(book.files, made.predictions(), made.dataset.table.target_label)
+    models.write_model(book.files, made.regressor())
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,139 @@
+"""revive: a saved model comes back to life, without running code from any file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from reproven.errors import InvalidInput, ReprovenError, RevivalError
+from reproven.files import disk, models, names
+from reproven.files.names import RECIPE
+from reproven.files.texts import json_value
+from reproven.networks import Regressor
+from reproven.training.building import build_mlp, weights_in_mlp
+from reproven.values.recipe import Recipe
+
+if TYPE_CHECKING:
+    from reproven.store.registry import Registry
+    from reproven.store.store import Store
+
+FORMS = ("model", "state_dict", "registered")
+_RUN_ID_LENGTH = 32
+
+
+def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | None = None) -> Regressor:
+    """Brings a saved model back, ready to predict from raw feature columns.
+
+    Args:
+        source: A run id, `runs:/…`, `models:/name@alias`, `models:/name/3`, or a file. A state_dict's
+            file needs its run's recipe.json and standardisation.json beside it.
+        form: `model` (the whole pickled model), `state_dict` (the weights, put into a network made from
+            the recipe) or `registered` (the MLflow model). All predict the same bits. None takes what the
+            source is: `registered` for `models:/`, the file's own form for a file, `model` for a run.
+        tracking_uri: Where runs and models are looked up; None takes MLflow's own choice.
+
+    Returns:
+        The regressor, on the CPU, in evaluation mode: (rows, features) float64 to (rows,) float32.
+
+    Raises:
+        InvalidInput: There is no such form, or the source does not have it.
+        RevivalError: A file is missing, broken, or names something that is not allowed.
+        StoreError: The store does not hold the source.
+    """
+    if form not in (None, *FORMS):
+        raise InvalidInput([f"form is {form!r}, but must be one of {', '.join(FORMS)}."])
+    source = str(source)
+    if source.startswith("models:/"):
+        if form in ("model", "state_dict"):
+            raise InvalidInput(
+                [f"form is {form}, but {source} is a registered model. Try --form registered."]
+            )
+        return _regressor(_store(tracking_uri).download(source) / "data" / names.MODEL)
+    if not _is_run(source):
+        return _from_file(Path(source), form)
+    store = _store(tracking_uri)
+    if form == "registered":
+        run_id = source.removeprefix("runs:/").partition("/")[0]
+        return _regressor(store.download(_registry(store).model_of(run_id)) / "data" / names.MODEL)
+    if form == "state_dict":
+        needed = (names.STATE_DICT, RECIPE, names.STANDARDISATION)
+        return _assemble(*(store.download(source, name) for name in needed))
+    return _regressor(store.download(source, names.MODEL))
+
+
+def _store(tracking_uri: str | None) -> Store:
+    from reproven.store.store import Store
+
+    return Store(tracking_uri)
+
+
+def _registry(store: Store) -> Registry:
+    from reproven.store.registry import Registry
+
+    return Registry(store)
+
+
+def _is_run(source: str) -> bool:
+    is_id = len(source) == _RUN_ID_LENGTH and not set(source) - set("0123456789abcdef")
+    return source.startswith("runs:/") or (is_id and not Path(source).exists())
+
+
+def _from_file(path: Path, form: str | None) -> Regressor:
+    value = models.read_torch(path)
+    found = "model" if isinstance(value, torch.nn.Module) else "state_dict"
+    if form not in (None, found):
+        raise InvalidInput([f"form is {form}, but {path} holds a {found}. Try --form {found}."])
+    if found == "model":
+        return _checked(value, path)
+    return _assemble(path, path.with_name(RECIPE), path.with_name(names.STANDARDISATION))
+
+
+def _regressor(path: Path) -> Regressor:
+    return _checked(models.read_torch(path), path)
+
+
+def _checked(model: Any, path: Path) -> Regressor:
+    if not isinstance(model, Regressor):
+        raise RevivalError(
+            f"{path} holds a {type(model).__name__}, but must hold a Regressor: a network together with "
+            "its standardisation."
+        )
+    return model
+
+
+def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regressor:
+    """A regressor from the files of a run: a network made from its recipe, with the saved weights."""
+    state_dict = models.read_torch(weights)
+    if isinstance(state_dict, torch.nn.Module):
+        raise RevivalError(f"{weights} holds a whole model, but must hold a state_dict.")
+    try:
+        recipe = Recipe.from_json(disk.read_text(recipe_path))
+        values = json_value(disk.read_text(standardisation))
+        features = _names(values["features"])
+        has = sum(tensor.numel() for tensor in state_dict.values())
+        if has != (wants := weights_in_mlp(len(features), recipe.hidden)):
+            raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
+        network = build_mlp(recipe.variant, len(features), recipe.hidden, init="default", bias=None, seed=0)
+        network.load_state_dict(state_dict)
+        mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in ("mean", "scale"))
+        if mean.shape != (len(features),) or scale.shape != mean.shape:
+            raise ValueError("mean and scale must have a number for each feature.")
+        return Regressor(network, mean, scale, features, *_names([values["target"]])).eval()
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, InvalidInput) as error:
+        raise RevivalError(
+            f"{weights} cannot be revived with {recipe_path.name} and {standardisation.name} beside it: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    except ReprovenError as error:
+        raise RevivalError(
+            f"{weights} holds weights alone, and what it needs is not beside it: {error} "
+            "Give the run, or the file model.pth."
+        ) from error
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("features must be a list of names, and the target a name.")
+    return tuple(values)

@@ -1,0 +1,224 @@
+"""train: one recipe becomes one tracked run, with its model, its histograms and its exact losses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from reproven.errors import InvalidInput
+from reproven.logbooks import journal, logbook
+from reproven.logbooks.delivery import begun, deliver
+from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.logbooks.journal import Journal
+from reproven.logbooks.logbook import Logbook
+from reproven.machine import code, environment
+from reproven.runs import conduct
+from reproven.runs.conduct import Prune, Watch
+from reproven.store.address import without_credentials
+from reproven.store.store import Store, address
+from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
+from reproven.training.history import History, inputs_of
+from reproven.training.prepared import prepare
+from reproven.values.model_name import registration_problems
+from reproven.values.options import problem
+from reproven.values.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What became of a run.
+
+    Attributes:
+        run_id: The run's id; as long as no store has it, its logbook's.
+        experiment_id: The experiment that it is in; empty as long as no store has it.
+        tracking_uri: The store that it is in, or meant for.
+        artifact_uri: Where its files are.
+        metrics: The last value of each metric; train_loss is the last batch's.
+        model_uri: The logged model; None where training failed, or as long as no store has it.
+        version: The registered version; None where none was asked for.
+        failure: Why it failed; None where it did not.
+        pruned: Why it was stopped early; None where it was not.
+        offline: Whether it waits for `sync`.
+    """
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+    artifact_uri: str
+    metrics: dict[str, float]
+    model_uri: str | None = None
+    version: str | None = None
+    failure: str | None = None
+    pruned: str | None = None
+    offline: bool = False
+
+
+def train(
+    recipe: Recipe,
+    *,
+    tracking_uri: str | None = None,
+    experiment: str = "Default",
+    run_name: str | None = None,
+    histogram_every: int | None = None,
+    checkpoint_every: str | None = None,
+    require_clean: bool = False,
+    register_model: str | None = None,
+    alias: str | None = None,
+    offline: bool = False,
+    figures: bool = True,
+    parent: str | None = None,
+    logbook_id: str | None = None,
+    prune: Prune | None = None,
+    watch: Watch = lambda steps, total: steps,
+) -> Trained:
+    """Trains a recipe and tracks it whole.
+
+    Args:
+        recipe: What to train; its `data` may be a path.
+        tracking_uri: Where to track; None takes MLflow's own choice.
+        experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
+        run_name: None names the run by variant, optimizer and the recipe's digest.
+        histogram_every: Epochs between two histograms of the weights; None takes a third of the epochs.
+        checkpoint_every: `100steps` or `2epochs` between two checkpoints; None takes an epoch, and a few
+            seconds at least.
+        require_clean: Refuses to run code that differs from its commit.
+        register_model: Registers the model under this name.
+        alias: Points this alias at the registered version.
+        offline: Asks no store now; `sync` makes the run later, with its original times.
+        figures: Whether its figures are drawn; `draw` does it any time later.
+        parent: The run that it is shown under. It is then a run of its own even under `mlflow run`.
+        logbook_id: Names the logbook, so that it is found again; None takes a new name.
+        prune: Asked after each epoch whether to stop: told the epochs completed and the errors after them,
+            it says why, or nothing.
+        watch: Passes the steps through.
+
+    Returns:
+        The run, FINISHED; FAILED with `failure` set, after a loss that is not finite; or KILLED with
+        `pruned` set.
+
+    Raises:
+        InvalidInput: The names for the registry or the device cannot be used, or the code is not clean.
+        DataError: The table cannot be trained on. Like the above, before a run is created.
+        StoreError: The store refuses: at the start, then nothing is trained; or at the end, then `sync`
+            sends what is missing.
+        DiskError: The logbook cannot be written any more; `resume` goes on.
+        KeyboardInterrupt: The process was told to stop; the run is KILLED, and `resume` goes on.
+    """
+    problems = registration_problems(register_model, alias)
+    if checkpoint_every is not None and not CHECKPOINT_EVERY.accepts(checkpoint_every):
+        problems.append(problem("checkpoint_every", CHECKPOINT_EVERY, checkpoint_every))
+    if problems:
+        raise InvalidInput(problems)
+    state = code.code_state()
+    if require_clean:
+        code.require_clean(state)
+    made = prepare(recipe)
+    inputs = inputs_of(made, code.code(state), environment.describe())
+    store = None if offline else Store(tracking_uri)
+    about: Any = {
+        "kind": logbook.TRAIN,
+        "tracking_uri": without_credentials(address(tracking_uri)),
+        "experiment": experiment,
+        "name": run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
+        "histogram_every": histogram_every or math.ceil(recipe.epochs / 3),
+        "checkpoint_every": checkpoint_every,
+        "register_model": register_model,
+        "alias": alias,
+        "figures": figures,
+        "parent": parent,
+        "adopt": parent is None,
+    }
+    with conduct.opened(made, inputs, state, logbook_id=logbook_id, **about) as book:
+        kept = Journal(book.journal)
+        return carry_through(book, History(made), kept, store, is_new=True, watch=watch, prune=prune)
+
+
+def carry_through(
+    book: Logbook,
+    history: History,
+    kept: Journal,
+    store: Store | None,
+    *,
+    is_new: bool,
+    watch: Watch,
+    prune: Prune | None = None,
+) -> Trained:
+    """Trains what is left of a run, from wherever its state stands, and delivers it.
+
+    Args:
+        book: The run's logbook, held.
+        history: What is trained, and what it found so far.
+        kept: The journal, up to where the state stands.
+        store: Where to; None leaves that to `sync`.
+        is_new: Whether the run begins here.
+        watch: Passes the steps through.
+        prune: Asked after each epoch whether to stop.
+
+    Raises:
+        StoreError, DiskError, KeyboardInterrupt: As for `train`.
+    """
+    with begun(book, store, is_new=is_new):
+        with conduct.sending(book, history, store.uri if store else None):
+            conduct.follow(book, history, kept, watch=watch, prune=prune)
+            conduct.conclude(book, history, tags=_last_tags(history), linked={})
+        return delivered(book, store)
+
+
+def delivered(book: Logbook, store: Store | None) -> Trained:
+    """Delivers a training that is over, and says what became of it.
+
+    Args:
+        book: The run's logbook.
+        store: Where to; None leaves that to `sync`.
+
+    Raises:
+        StoreError: The store refuses; `sync` sends what is missing.
+    """
+    end, (lines, _) = book.end, journal.read(book.journal)
+    about: Any = {
+        "tracking_uri": book.plan.tracking_uri,
+        "metrics": {row.key: row.value for row in journal.rows(lines)},
+        "failure": end.tags.get(FAILURE) if end else None,
+        "pruned": end.tags.get(PRUNED) if end else None,
+    }
+    if store is None:
+        return Trained(run_id=book.id, experiment_id="", artifact_uri=str(book.files), offline=True, **about)
+    found = deliver(book, store)
+    return Trained(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        artifact_uri=found.artifact_uri,
+        model_uri=found.model_uri,
+        version=found.version,
+        **about,
+    )
+
+
+def _last_tags(history: History) -> dict[str, str]:
+    """The tags that a run has once it is over."""
+    whys = {FAILURE: history.failure, PRUNED: history.pruned}
+    return {DESCRIPTION: _description(history), **{name: why for name, why in whys.items() if why}}
+
+
+def _description(history: History) -> str:
+    """The run page's text, in Markdown; {run_id} stands for the run's id."""
+    made, failure = history.made, history.failure
+    recipe, table = made.recipe, made.dataset.table
+    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(history.metrics.items()))
+    layers = f"```\n{made.state.network}\n```"
+    outcome = f"**Failed.** {failure}" if failure else f"| metric | last value |\n|---|---|\n{rows}"
+    if history.pruned:
+        outcome = f"**Pruned.** {history.pruned}\n\n{outcome}"
+    back = (
+        ""
+        if failure
+        else "```\nreproven predict {run_id} TABLE.csv\n```\n```python\nreproven.revive('{run_id}')\n```\n"
+    )
+    return (
+        f"**{recipe.variant}** network, **{recipe.optimizer}**, {recipe.epochs} epochs of batches of "
+        f"{recipe.batch_size}, seed {recipe.seed}, on **{table.name}**: {len(table.y)} rows, "
+        f"{len(made.dataset.train_rows)} for training, predicting {table.target_label}.\n\n"
+        f"{outcome}\n\n{layers}\n\n{back}\n"
+        f"Recipe `{recipe.sha256}`\n\nTable `{table.sha256}`\n"
+    )

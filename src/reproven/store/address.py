@@ -1,0 +1,52 @@
+"""Addresses of stores and clusters: what they say, and what of them may be shown. No MLflow here."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+_SQLITE = "sqlite:///"
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+def absolute(uri: str) -> str:
+    """A store's address that names the same store from every folder."""
+    path = uri.removeprefix(_SQLITE)
+    is_file = uri.startswith(_SQLITE) and path not in ("", ":memory:")
+    return f"{_SQLITE}{Path(path).resolve()}" if is_file else uri
+
+
+def without_credentials(uri: str) -> str:
+    """A store's address without user and password, for messages and records."""
+    return _SECRET.sub(r"\1…", re.sub(r"//[^/@]*@", "//", uri))
+
+
+def folder_of(uri: str) -> Path | None:
+    """The folder that an artifact URI names, where it lies on this machine."""
+    address = urlsplit(uri)
+    if address.scheme == "file":
+        return Path(unquote(address.path))
+    return Path(uri) if not address.scheme else None
+
+
+@contextmanager
+def one_maker(uri: str) -> Iterator[None]:
+    """Where a SQLite store is not there yet, one process makes it while the others wait.
+
+    MLflow's migration fails in all processes but one where several of them start it at once.
+    """
+    path = Path(uri.removeprefix(_SQLITE))
+    lock = path.with_name(f"{path.name}.lock")
+    if not uri.startswith(_SQLITE) or (path.exists() and not lock.exists()) or not path.parent.is_dir():
+        yield
+        return
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # a process that dies lets go of it
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

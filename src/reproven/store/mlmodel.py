@@ -1,0 +1,98 @@
+"""The MLflow model as a folder: MLmodel, weights, this package's code, the environment, an example.
+
+MLflow's own `save_model` first asks which distribution every installed module belongs to, which takes
+longer than everything else about logging a model; the requirements here are known. It talks to no store.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow import pyfunc
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+from numpy import dtype
+
+from reproven.files.names import MODEL
+from reproven.machine.environment import package_version
+
+#: What the served model imports; every version is the one that is installed.
+PACKAGES = ("torch", "mlflow", "numpy", "pandas")
+#: This package's modules that it imports; a test follows their imports.
+MODULES = (
+    *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
+    *("files", "files.archive", "files.disk", "files.models", "files.names", "files.pickles"),
+)
+_SOURCE = Path(__file__).resolve().parents[1]
+
+
+def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *, entry: Any) -> None:
+    """Writes a model with two flavors: python_function, served by this package's code that travels
+    along, and pytorch, for `mlflow.pytorch.load_model`.
+
+    Args:
+        folder: An empty folder.
+        model_file: The pickled regressor, whose tensors are on the CPU.
+        example: A few raw rows of the features, as `columns`, all of them, and `data`.
+        entry: The LoggedModel that it becomes.
+
+    Source: https://mlflow.org/docs/latest/ml/model/ (storage format)
+    """
+    model = Model(
+        artifact_path=entry.artifact_location,
+        model_uuid=entry.model_id,
+        model_id=entry.model_id,
+        run_id=entry.source_run_id,
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("double", name) for name in example["columns"]]),
+            outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
+        ),
+        saved_input_example_info={
+            "artifact_path": "input_example.json",
+            "serving_input_path": "serving_input_example.json",
+            "type": "dataframe",
+            "pandas_orient": "split",
+        },
+    )
+    model.add_flavor("pytorch", model_data="data", pytorch_version=package_version("torch"), code="code")
+    environment = {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}
+    pyfunc.add_to_model(model, "reproven.serving", data="data", code="code", **environment)
+    (folder / "data").mkdir()
+    shutil.copyfile(model_file, folder / "data" / MODEL)
+    (folder / "data" / "pickle_module_info.txt").write_text("pickle")
+    rows = dict(example)
+    (folder / "input_example.json").write_text(json.dumps(rows))
+    (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
+    code = folder / "code" / "reproven"
+    for name in MODULES:
+        inner = name.replace(".", "/")
+        path = f"{inner}/__init__.py" if (_SOURCE / inner).is_dir() else f"{inner}.py"
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_SOURCE / path, code / path)
+    _write_environment(folder)
+    model.save(folder / "MLmodel")
+
+
+def _write_environment(folder: Path) -> None:
+    python = platform.python_version()
+    pins = [f"{package}=={package_version(package).partition('+')[0]}" for package in PACKAGES]
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={python}", "pip", {"pip": pins}],
+    }
+    build = ["pip", "setuptools", "wheel"]
+    virtualenv = {
+        "python": python,
+        "build_dependencies": build,
+        "dependencies": ["-r requirements.txt"],
+    }
+    (folder / "requirements.txt").write_text("\n".join(pins) + "\n")
+    (folder / "conda.yaml").write_text(yaml.safe_dump(conda, sort_keys=False))
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(virtualenv, sort_keys=False))

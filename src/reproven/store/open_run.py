@@ -1,0 +1,221 @@
+"""A run in MLflow: what is written goes to the store at once, and may be written twice without harm.
+
+Only `MlflowClient` is used, here and in `store`: MLflow's fluent functions keep global state and draw from
+Python's global random numbers, and would record a crash as FINISHED. Neither module imports torch, so that
+a run can be looked up before its arithmetic is chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as LoggedDataset
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.types import ColSpec, Schema
+
+from reproven.errors import StoreError
+from reproven.files import manifest
+from reproven.store.address import without_credentials
+from reproven.store.mlmodel import write_mlmodel
+from reproven.store.tags import (
+    CONTEXT,
+    SEAL,
+)
+
+if TYPE_CHECKING:
+    from reproven.training.data import Dataset
+    from reproven.values.metrics import Row
+
+_LONGEST_PARAM = 6000  # MLflow cuts a longer value without a word
+_LARGEST_BATCH = 1000  # metrics in one log_batch
+
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # about 12 s instead of 4 minutes: what a
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # store does not take now is kept, and sent later
+for _noisy in ("mlflow", "alembic"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
+
+@contextmanager
+def asking(what: str, uri: str) -> Iterator[None]:
+    """Turns MLflow's errors into ours, naming what was asked and of which store."""
+    try:
+        yield
+    except (MlflowException, OSError) as error:  # what requests raises is an OSError too
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        shown = without_credentials(uri)
+        raise StoreError(f"Cannot {what} in the store {shown}: {reason.replace(uri, shown)}") from error
+
+
+@dataclass
+class Run:
+    """A run in its store.
+
+    Attributes:
+        client: MLflow's client of its store.
+        uri: The store's address.
+        info: MLflow's own description of it.
+        known_params: Params that are there already; their spelling is kept.
+        status: As which the run ends where the block that uses it comes to its end.
+        end_time: When it ended, in milliseconds since 1970; None takes the moment at which it does.
+    """
+
+    client: MlflowClient
+    uri: str
+    info: Any
+    known_params: Mapping[str, str]
+    status: str = "FINISHED"
+    end_time: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id, 32 hexadecimal digits."""
+        return str(self.info.run_id)
+
+    def describe(self, *, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+        """Logs params that are not there yet, and tags; both as text.
+
+        A param that `mlflow run` logged keeps its spelling (`1e-3` for 0.001): MLflow refuses a second.
+        """
+        new = {key: spell(value) for key, value in params.items() if key not in self.known_params}
+        with asking(f"describe the run {self.id}", self.uri):
+            self.client.log_batch(
+                self.id,
+                params=[Param(key, value) for key, value in new.items()],
+                tags=[RunTag(key, str(value)) for key, value in tags.items()],
+            )
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Logs metrics with their own times, in batches."""
+        with asking(f"log metrics of the run {self.id}", self.uri):
+            for first in range(0, len(rows), _LARGEST_BATCH):
+                batch = [
+                    Metric(row.key, row.value, row.timestamp, row.step)
+                    for row in rows[first : first + _LARGEST_BATCH]
+                ]
+                self.client.log_batch(self.id, metrics=batch)
+
+    def log_datasets(self, datasets: Sequence[Mapping[str, str]]) -> None:
+        """Logs dataset inputs, each by its name, digest, context, source, schema and profile."""
+        inputs = []
+        for dataset in datasets:
+            facts = dict(dataset)
+            tags = [InputTag(CONTEXT, facts.pop("context"))]
+            inputs.append(DatasetInput(LoggedDataset(**facts), tags))
+        with asking(f"log the datasets of the run {self.id}", self.uri):
+            self.client.log_inputs(self.id, inputs)
+
+    def upload(self, folder: Path, done: Collection[str] = ()) -> list[str]:
+        """Uploads the files of a folder to the run's artifacts.
+
+        Args:
+            folder: What is in it must not change any more.
+            done: Paths in it that are there already.
+
+        Returns:
+            The paths that were uploaded.
+        """
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+        new = [name for name, path in files.items() if name not in done and not _is_unfinished(path)]
+        with asking(f"upload artifacts of the run {self.id}", self.uri):
+            for name in new:
+                self.client.log_artifact(self.id, str(files[name]), str(Path(name).parent).strip(".") or None)
+        return new
+
+    def new_model(self) -> str:
+        """Makes an entry for the run's model, yet empty, and returns its id."""
+        with asking(f"log the model of the run {self.id}", self.uri):
+            entry = self.client.create_logged_model(
+                self.info.experiment_id, name="model", source_run_id=self.id, model_type="regressor"
+            )
+        return str(entry.model_id)
+
+    def unfinished_model(self) -> str | None:
+        """The id of an entry that was made and, for all that is known, not filled; None if there is none."""
+        with asking(f"find the models of the run {self.id}", self.uri):
+            found = self.client.search_logged_models(
+                [self.info.experiment_id], f"source_run_id = '{self.id}'"
+            )
+        return str(found[0].model_id) if found else None
+
+    def fill_model(self, model_id: str, model: Path, example: Mapping[str, Any], *, step: int) -> None:
+        """Fills an entry with the model that takes raw feature columns, and makes it an output of the run.
+
+        Args:
+            model_id: What `new_model` returned.
+            model: The pickled regressor.
+            example: A few raw rows of the features, as `columns` and `data`.
+            step: The step that the weights come from.
+        """
+        client = self.client
+        with asking(f"log the model of the run {self.id}", self.uri):
+            entry = client.get_logged_model(model_id)
+            with tempfile.TemporaryDirectory(prefix="reproven-") as folder:
+                write_mlmodel(Path(folder), model, example, entry=entry)
+                seal = manifest.write(Path(folder), manifest.take(Path(folder)))
+                client.log_model_artifacts(model_id, folder)
+            client.set_logged_model_tags(model_id, {SEAL: seal})
+            client.finalize_logged_model(model_id, "READY")
+            outputs = client.get_run(self.id).outputs
+            if model_id not in [made.model_id for made in (outputs.model_outputs if outputs else [])]:
+                client.log_outputs(self.id, [LoggedModelOutput(model_id, step)])  # MLflow takes it once only
+
+    def go_on(self) -> None:
+        """Says of a run that had ended that it is running again."""
+        if self.info.status != "RUNNING":
+            with asking(f"go on with the run {self.id}", self.uri):
+                self.client.update_run(self.id, status="RUNNING")
+
+    def end(self, status: str) -> None:
+        """Ends the run as FINISHED, FAILED or KILLED."""
+        with asking(f"end the run {self.id}", self.uri):
+            self.client.set_terminated(self.id, status, end_time=self.end_time)
+
+
+def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
+    """Both parts of a split as dataset inputs, with the contexts training and testing."""
+    table = dataset.table
+    columns = [ColSpec("double", name) for name in (*table.features, table.target)]
+    kind = "http" if table.origin.startswith("http") else "local"
+    parts = {"training": dataset.train_rows, "testing": dataset.test_rows}
+    return [
+        {
+            "name": table.name,
+            "digest": dataset.part_sha256(rows)[:36],  # as much as MLflow keeps
+            "context": context,
+            "source_type": kind,
+            "source": json.dumps({"url" if kind == "http" else "uri": table.origin}),
+            "schema": json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
+            "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)}),
+        }
+        for context, rows in parts.items()
+        if len(rows)
+    ]
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a path is a folder, or a file that is being written."""
+    return not path.is_file() or (path.name.startswith(".") and path.name.endswith(".new"))
+
+
+def spell(value: Any) -> str:
+    """A param's value as text: lists with commas, pairs with =, true and false in lower case."""
+    if isinstance(value, dict):
+        text = ",".join(f"{key}={item}" for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        text = ",".join(str(item) for item in value)
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(text) > _LONGEST_PARAM:
+        return f"{text[: _LONGEST_PARAM - 40]}… (whole in recipe.json)"
+    return text

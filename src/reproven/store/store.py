@@ -1,0 +1,347 @@
+"""The store: runs, their files and models, looked up in MLflow's tracking store and registry."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+from reproven.errors import StoreError, name_among
+from reproven.store.address import absolute, folder_of, one_maker, without_credentials
+from reproven.store.open_run import Run, asking
+from reproven.store.summary import Running, Summary, summary
+from reproven.store.tags import (
+    CONTEXT,
+    DESCRIPTION,
+    HEARTBEAT,
+    HOST,
+    LOGBOOK,
+    PARENT,
+    RECIPE_TAG,
+    REPLAY_OF,
+    SOURCE_NAME,
+    SOURCE_TYPE,
+    USER,
+    travels,
+)
+from reproven.values.metrics import Row
+from reproven.values.snapshot import Snapshot
+
+_LARGEST_PAGE = 1000  # runs in one search
+
+
+def address(uri: str | None) -> str:
+    """The store's address; a file's from its root, so that it is the same from every folder.
+
+    Args:
+        uri: None takes MLflow's own choice (MLFLOW_TRACKING_URI, or mlflow.db here).
+    """
+    return absolute(str(uri or mlflow.get_tracking_uri()))
+
+
+class Store:
+    """A tracking store with its registry.
+
+    Args:
+        uri: Tracking URI; None takes MLflow's own choice (MLFLOW_TRACKING_URI, or mlflow.db here).
+        folder: The folder from which a local store's artifacts lie; None is this one.
+
+    Raises:
+        StoreError: There is no such store, or it cannot be opened.
+    """
+
+    def __init__(self, uri: str | None = None, folder: str | None = None) -> None:
+        self.uri = address(uri)
+        inside = contextlib.chdir(folder if folder and Path(folder).is_dir() else ".")
+        with asking("open anything", self.uri), one_maker(self.uri), inside:
+            self.client = MlflowClient(tracking_uri=self.uri)
+
+    @contextmanager
+    def run(
+        self,
+        *,
+        experiment: str,
+        name: str,
+        parent: str | None = None,
+        start_time: int | None = None,
+        adopt: bool = True,
+    ) -> Iterator[Run]:
+        """Opens a run, or adopts the one that `mlflow run` made; ends it however the block ends.
+
+        Args:
+            experiment: The experiment's name; made where there is none of that name.
+            name: The run's name; an adopted run keeps its own.
+            parent: The run that it is shown under.
+            start_time: When it started, in milliseconds since 1970; None is now.
+            adopt: Whether it may be the run that `mlflow run` made.
+
+        Raises:
+            StoreError: The store refuses, or MLFLOW_RUN_ID names a run that has ended.
+        """
+        tags = {PARENT: parent} if parent else {}
+        if adopt and "MLFLOW_RUN_ID" in os.environ:
+            run = self.adopt(os.environ["MLFLOW_RUN_ID"])
+            run.describe(params={}, tags=tags)
+        else:
+            run = self.create(experiment, name, tags, start_time)
+        try:
+            yield run
+        except BaseException as error:
+            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        run.end(run.status)
+
+    def create(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        start_time: int | None,
+    ) -> Run:
+        """Makes a run.
+
+        Args:
+            experiment: The experiment's name; made where there is none of that name.
+            name: The run's name.
+            tags: Its tags.
+            start_time: When it started, in milliseconds since 1970; None is now.
+
+        Raises:
+            StoreError: The store refuses.
+        """
+        with asking(f"create a run in the experiment {experiment!r}", self.uri):
+            found = self.client.get_experiment_by_name(experiment)
+            if found is not None and found.lifecycle_stage == "deleted":
+                raise StoreError(
+                    f"The experiment {experiment!r} is deleted. Restore it, or name another --experiment."
+                )
+            experiment_id = found.experiment_id if found else self._create_experiment(experiment)
+            about = {
+                HOST: socket.gethostname(),
+                USER: getpass.getuser(),
+                SOURCE_NAME: Path(sys.argv[0]).name,
+                SOURCE_TYPE: "LOCAL",
+            }
+            created = self.client.create_run(experiment_id, start_time, {**about, **tags}, name)
+        return Run(self.client, self.uri, created.info, {})
+
+    def _create_experiment(self, name: str) -> str:
+        try:
+            return str(self.client.create_experiment(name))
+        except MlflowException:  # another process may have made it in between
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def adopt(self, run_id: str) -> Run:
+        """The run that `mlflow run` made.
+
+        Raises:
+            StoreError: There is none of that id, or it has ended.
+        """
+        run = self.open(run_id)
+        if run.info.status not in ("RUNNING", "SCHEDULED"):
+            raise StoreError(
+                f"MLFLOW_RUN_ID names the run {run_id}, which is {run.info.status}. Unset the variable."
+            )
+        run.describe(params={}, tags={HOST: socket.gethostname()})
+        return run
+
+    def open(self, run_id: str) -> Run:
+        """A run that is there, to be written to.
+
+        Raises:
+            StoreError: There is none of that id.
+        """
+        with asking(f"find the run {run_id}", self.uri):
+            found = self.client.get_run(run_id)
+        return Run(self.client, self.uri, found.info, found.data.params)
+
+    def made_for(self, logbook: str, experiment: str) -> str | None:
+        """The id of the run that was made for a logbook; None where there is none."""
+        if not self.has_experiment(experiment):
+            return None
+        found = self.search(experiment, f"tags.`{LOGBOOK}` = '{logbook}'", 1)
+        return found[0].run_id if found else None
+
+    def has_experiment(self, name: str) -> bool:
+        """Whether there is an experiment of a name."""
+        with asking(f"find the experiment {name!r}", self.uri):
+            return self.client.get_experiment_by_name(name) is not None
+
+    def running(self) -> list[Running]:
+        """The runs of this package, in all experiments, of which the store says that they are running."""
+        with asking("list the running runs", self.uri):
+            experiments = [item.experiment_id for item in self.client.search_experiments()]
+            query = f"attributes.status = 'RUNNING' AND tags.`{HOST}` LIKE '%'"
+            found = self.client.search_runs(experiments, query, max_results=_LARGEST_PAGE)
+        return [
+            Running(
+                run_id=run.info.run_id,
+                name=run.info.run_name,
+                host=run.data.tags[HOST],
+                last_sign=float(run.data.tags.get(HEARTBEAT, run.info.start_time / 1000)),
+            )
+            for run in found
+        ]
+
+    def recent_runs(self, experiment: str, *, last: int) -> list[Summary]:
+        """The newest runs of an experiment, newest first.
+
+        Raises:
+            StoreError: There is no such experiment.
+        """
+        return self.search(experiment, "", last)
+
+    def training_runs(self, experiment: str) -> list[Summary]:
+        """The runs of an experiment that trained a recipe and are no replay, oldest first.
+
+        Raises:
+            StoreError: There is no such experiment.
+        """
+        found = self.search(experiment, f"tags.`{RECIPE_TAG}` LIKE '%'")
+        return [run for run in reversed(found) if REPLAY_OF not in run.tags]
+
+    def search(self, experiment: str, query: str, last: int | None = None) -> list[Summary]:
+        """The runs of an experiment that a query of MLflow's finds, newest first.
+
+        Raises:
+            StoreError: There is no such experiment.
+        """
+        return [summary(run) for run in self._search(experiment, query, last)]
+
+    def _search(self, experiment: str, query: str, last: int | None) -> list[Any]:
+        with asking(f"list the runs of {experiment!r}", self.uri):
+            found = self.client.get_experiment_by_name(experiment)
+            if found is None:
+                names = [item.name for item in self.client.search_experiments()]
+                where = f"The store {without_credentials(self.uri)}"
+                raise StoreError(f"{where} has no experiment {experiment!r}. {name_among(experiment, names)}")
+            runs: list[Any] = []
+            token = None
+            while True:
+                wanted = min(_LARGEST_PAGE, last - len(runs)) if last else _LARGEST_PAGE
+                some = self.client.search_runs(
+                    [found.experiment_id], query, max_results=wanted, page_token=token
+                )
+                runs += some
+                token = some.token
+                if not token or len(runs) == last:
+                    return runs
+
+    def snapshot(self, run_id: str) -> Snapshot:
+        """What the store shows of a run, without the tags that name a place on this machine.
+
+        Raises:
+            StoreError: There is no such run.
+        """
+        with asking(f"find the run {run_id}", self.uri):
+            run = self.client.get_run(run_id)
+            experiment = self.client.get_experiment(run.info.experiment_id).name
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        return Snapshot(
+            run_id=run_id,
+            name=run.info.run_name,
+            experiment=experiment,
+            status=run.info.status,
+            start_time=run.info.start_time,
+            end_time=run.info.end_time or 0,
+            params={name: _elsewhere(name, value) for name, value in run.data.params.items()},
+            tags={name: value for name, value in run.data.tags.items() if travels(name, value)},
+            description=run.data.tags.get(DESCRIPTION, ""),
+            datasets=[_dataset(item) for item in inputs],
+        )
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """All tags of a run."""
+        with asking(f"find the run {run_id}", self.uri):
+            return dict(self.client.get_run(run_id).data.tags)
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Adds tags to a run, ended or not."""
+        with asking(f"tag the run {run_id}", self.uri):
+            for name, value in tags.items():
+                self.client.set_tag(run_id, name, value)
+
+    def metrics(self, run_id: str) -> list[Row]:
+        """Every value of every metric of a run, in no particular order."""
+        with asking(f"read the metrics of the run {run_id}", self.uri):
+            names = self.client.get_run(run_id).data.metrics
+            return [
+                Row(m.key, m.step, m.timestamp, m.value)
+                for name in names
+                for m in self.client.get_metric_history(run_id, name)
+            ]
+
+    def files(self, run_id: str, into: Path, names: Sequence[str] = ("",)) -> Path:
+        """The folder with the artifacts of a run: where they lie if that is here, else a copy.
+
+        Args:
+            run_id: The run's id.
+            into: An empty folder for the copy.
+            names: What is copied; all of it where not given.
+
+        Raises:
+            StoreError: There is no such run, or its files cannot be fetched.
+        """
+        with asking(f"find the run {run_id}", self.uri):
+            place = self.client.get_run(run_id).info.artifact_uri
+        if (local := folder_of(place)) is not None:
+            return local
+        with asking(f"fetch the files of the run {run_id}", self.uri):
+            for name in names:
+                self.client.download_artifacts(run_id, name, str(into))
+        return into
+
+    def download(self, source: str, path: str | None = None) -> Path:
+        """Fetches a run's artifact or a registered model; local ones are not copied.
+
+        Args:
+            source: A run id, `runs:/…` or `models:/…`.
+            path: The artifact's path in the run; a model is fetched whole.
+
+        Raises:
+            StoreError: There is none of that name.
+        """
+        with asking(f"find {source}", self.uri):
+            run_id, _, inner = source.removeprefix("runs:/").partition("/")
+            uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
+            try:
+                with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
+                    return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
+            except OSError as error:
+                shown = without_credentials(self.uri)
+                raise StoreError(f"{uri} is not in the store {shown}: {error}") from error
+
+
+def _elsewhere(name: str, value: str) -> str:
+    """A param as it is true on another machine: a table's path, as `mlflow run` was given it, by its name."""
+    return Path(value).name if name == "data" else value
+
+
+def _dataset(item: Any) -> dict[str, str]:
+    """A dataset input as texts; of a file on this machine, its name alone."""
+    dataset = item.dataset
+    is_local = dataset.source_type == "local"
+    return {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "context": {tag.key: tag.value for tag in item.tags}.get(CONTEXT, ""),
+        "source_type": dataset.source_type,
+        "source": json.dumps({"uri": dataset.name}) if is_local else dataset.source,
+        "schema": dataset.schema or "",
+        "profile": dataset.profile or "",
+    }

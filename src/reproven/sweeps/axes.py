@@ -1,0 +1,202 @@
+"""Axes: the fields of a recipe that a sweep varies, and the values that each takes.
+
+An axis is written `NAME=VALUES`: values with commas between them (or with `;`, which is needed where a
+value itself has commas), or a range such as `1..5`, `0.1..0.9:9`, `1e-4..1e-1:log:7`. A range without a
+count is continuous, or every whole number where the field takes these. Values stay texts here: the recipe
+reads them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reproven.errors import name_among
+from reproven.values.options import Option, read_checked
+from reproven.values.recipe import OPTIONS
+
+_RANGE = re.compile(
+    r"(?P<low>[^.:]*(?:\.[^.:]+)?)\.\.(?P<high>[^:]+?)(?P<log>:log)?(?::(?P<count>[0-9]{1,6}))?"
+)
+_DIGITS = 6  # significant ones of a value within a range, so that it is short enough to be typed
+MAX_VALUES = 100_000  # of an axis, and runs of a grid
+_OWN = {"seed": "Give the seeds as --seeds 0..9.", "data_sha256": "It belongs to one table."}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """A field and what it takes.
+
+    Attributes:
+        name: A field of the recipe.
+        values: As one would type them; none where the axis is continuous.
+        low: The least value of a range without a count; None where the values are listed.
+        high: The greatest one.
+        log: Whether the range is logarithmic.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether it has no list of values, so that only a search can take some of it."""
+        return not self.values
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its field takes whole numbers."""
+        return OPTIONS[self.name].number is int
+
+
+def read_axes(texts: Sequence[str]) -> tuple[tuple[Axis, ...], list[str]]:
+    """Reads axes, and tells every problem with them.
+
+    Args:
+        texts: Each as `NAME=VALUES`.
+
+    Returns:
+        Those that could be read, and a message for each problem.
+    """
+    axes: list[Axis] = []
+    problems: list[str] = []
+    for text in texts:
+        name, _, values = (part.strip() for part in text.partition("="))
+        name = name.replace("-", "_")
+        if told := _wrong_name(name, text, [axis.name for axis in axes]):
+            problems.append(told)
+            continue
+        found = _read(name, values)
+        if isinstance(found, Axis):
+            axes.append(found)
+        else:
+            problems += found
+    return tuple(axes), problems
+
+
+def _wrong_name(name: str, text: str, taken: Sequence[str]) -> str | None:
+    if "=" not in text or not name:
+        return f"axis is {_shown(text)}, but must be NAME=VALUES. Try --axis optimizer=sgd,adam."
+    if name in _OWN:
+        return f"axis names {name}, which is no axis. {_OWN[name]}"
+    if name not in OPTIONS:
+        names = [field for field in OPTIONS if field not in _OWN]
+        return f"axis names {_shown(name)}, but no option of a run is called so. {name_among(name, names)}"
+    if name in taken:
+        return f"axis names {name} twice. Give it once, with all its values."
+    return None
+
+
+def _read(name: str, text: str) -> Axis | list[str]:
+    """One axis, or what is wrong with it."""
+    option = OPTIONS[name]
+    found = _RANGE.fullmatch(text) if option.number else None
+    if found is None:
+        return _listed(name, option, text)
+    try:
+        low, high = (option.number(found[end]) for end in ("low", "high"))  # type: ignore[misc]
+    except (ValueError, OverflowError):
+        return [_bad_range(name, text, "its ends are no such numbers")]
+    log, count = found["log"] is not None, int(found["count"]) if found["count"] else None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        return [_bad_range(name, text, "its first end must be less than its second")]
+    if log and low <= 0:
+        return [_bad_range(name, text, "a logarithmic one must begin above 0")]
+    wrong = [end for end in (low, high) if not option.accepts(end)]
+    if wrong:
+        return [_bad_range(name, text, f"{name} must be {option.must}")]
+    if count is None:
+        is_listed = option.number is int and not log and high - low < MAX_VALUES
+        values = tuple(map(str, range(int(low), int(high) + 1))) if is_listed else ()
+        return Axis(name=name, values=values, low=low, high=high, log=log)
+    if not 2 <= count <= MAX_VALUES:
+        return [_bad_range(name, text, f"it has {count} values, but must have 2 to {MAX_VALUES}")]
+    return Axis(name=name, values=_spread(low, high, count, log=log, whole=option.number is int))
+
+
+def _bad_range(name: str, text: str, why: str) -> str:
+    return f"axis {name} is the range {_shown(text)}, but {why}. Try --axis lr=1e-4..1e-1:log:7."
+
+
+def _listed(name: str, option: Option, text: str) -> Axis | list[str]:
+    """An axis of values that are listed; each must be one that the field takes."""
+    between = ";" if ";" in text or option.has_commas else ","
+    values: dict[Any, str] = {}  # one spelling of each
+    problems = []
+    for value in (part.strip() for part in text.split(between)):
+        read, wrong = read_checked({name: option}, {name: value})
+        if wrong or not value:
+            problems.append(f"axis {name} has the value {_shown(value)}, but must be {option.must}.")
+        else:
+            values.setdefault(option.cast(read[name]), value)
+    return problems or Axis(name=name, values=tuple(values.values()))
+
+
+def _spread(low: float, high: float, count: int, *, log: bool, whole: bool) -> tuple[str, ...]:
+    """Values at equal distances (of their logarithms), both ends among them, as texts."""
+    found = []
+    for number in range(count):
+        part = number / (count - 1)
+        value = low * (high / low) ** part if log else low + (high - low) * part
+        ends = {0: low, count - 1: high}
+        found.append(spell(ends[number], whole=whole) if number in ends else shorten(value, whole=whole))
+    return tuple(dict.fromkeys(found))
+
+
+def spell(value: float, *, whole: bool) -> str:
+    """A number as one would type it."""
+    return str(round(value)) if whole else repr(float(value))
+
+
+def shorten(value: float, *, whole: bool) -> str:
+    """A number with few digits, as one would type it."""
+    return spell(float(f"{value:.{_DIGITS}g}"), whole=whole)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) < 60 else f"{text[:60]}…")
+
+
+def read_seeds(text: str) -> list[int]:
+    """Seeds as `0..9`, `1,2,5`, or both.
+
+    Raises:
+        ValueError: They are not written so, or one comes twice.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        low, dots, high = part.strip().partition("..")
+        first, last = int(low), int(high) if dots else int(low)
+        if last < first or last - first >= MAX_VALUES:
+            raise ValueError(f"{part} is no range of seeds")
+        found += range(first, last + 1)
+    if len(set(found)) < len(found):
+        raise ValueError("a seed comes twice")
+    return found
+
+
+def axis_text(value: object) -> str:
+    """The values of an axis, as a YAML file may have them, as one text.
+
+    Args:
+        value: A text, a number, or a list of values; each of these may be a list or a mapping itself.
+    """
+    if not isinstance(value, list):
+        return _plain(value)
+    return ";".join(_plain(item) for item in value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(_plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={_plain(item)}" for name, item in value.items())
+    return str(value)

@@ -1,0 +1,193 @@
+"""Executors: where the runs of a sweep are trained: in processes of this machine, or on a Dask cluster.
+
+Both are concurrent.futures executors, so one loop serves them. Whatever becomes of a process, each job
+comes back once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for_processes
+
+from reproven.arithmetic import profiles
+from reproven.errors import InvalidInput, ReprovenError
+from reproven.sweeps.places import CLUSTER
+from reproven.sweeps.results import REFUSED
+from reproven.sweeps.worker import Ended, Job, work
+
+_ATTEMPTS = 3  # at a job whose process was killed
+_SECONDS_BETWEEN_TICKS = 0.5
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_STOP = 1.0
+
+#: Called every now and then while jobs are trained.
+Tick = Callable[[], None]
+
+
+@dataclass(kw_only=True)
+class Workers:
+    """Processes that train jobs.
+
+    Attributes:
+        slots: How many jobs they train at a time.
+        make: Makes an executor whose processes compute in a profile.
+    """
+
+    slots: int
+    make: Callable[[str], Executor]
+    _made: dict[str, Executor] = field(default_factory=dict)
+
+    def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[tuple[Job, Ended]]:
+        """Trains jobs, and yields each with what became of it, in the order in which they end.
+
+        Args:
+            jobs: Each is trained once; where its process is killed, again.
+            tick: Called every now and then.
+        """
+        profiles = sorted({job.profile for job in jobs})
+        for profile in profiles:  # one after the other, so that no more processes compute than were asked for
+            yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
+
+    def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[tuple[Job, Ended]]:
+        waiting, deaths = deque(jobs), Counter[str]()
+        running: dict[Future[Ended], Job] = {}
+
+        def may_begin() -> bool:
+            """Whether the next job may: one with which a process died runs alone, to spare the others."""
+            is_suspect = [deaths[job.sha256] > 0 for job in (waiting[0], *running.values())]
+            return len(running) < 2 * self.slots if not any(is_suspect) else not running
+
+        while waiting or running:
+            while waiting and may_begin():
+                job = waiting.popleft()
+                running[self._submit(profile, job)] = job
+            done, _ = wait(running, timeout=_SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
+            for future in done:
+                job, ended = running.pop(future), self._ended(future)
+                if ended is None and (died := deaths[job.sha256] + 1) < _ATTEMPTS:
+                    deaths[job.sha256] = died
+                    waiting.append(job)
+                else:
+                    why = f"Its process was killed {_ATTEMPTS} times: by the system, for lack of memory?"
+                    yield job, ended or Ended(state=REFUSED, why=why)
+            tick()
+
+    def _submit(self, profile: str, job: Job) -> Future[Ended]:
+        """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
+        with contextlib.suppress(BrokenProcessPool, KeyError):
+            return self._made[profile].submit(work, job)
+        self._made[profile] = self.make(profile)
+        return self._made[profile].submit(work, job)
+
+    @staticmethod
+    def _ended(future: Future[Ended]) -> Ended | None:
+        """What became of a job; None where its process was killed."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return None
+        except Exception as error:  # of the cluster, such as KilledWorker
+            return Ended(state=REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+    @property
+    def executors(self) -> list[Executor]:
+        """Those that were made, and are not broken."""
+        return list(self._made.values())
+
+
+@contextmanager
+def workers(executor: str, jobs: int) -> Iterator[Workers]:
+    """The workers that `--executor` names.
+
+    Args:
+        executor: `processes`, or `dask://HOST:PORT`.
+        jobs: How many processes of this machine; a cluster has its own number.
+
+    Raises:
+        InvalidInput: There is no such cluster.
+    """
+    with _cluster(executor) if executor.startswith(CLUSTER) else _processes(jobs) as found:
+        yield found
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[Workers]:
+    context, variables = multiprocessing.get_context("spawn"), profiles.users_environment()
+
+    def make(profile: str) -> Executor:
+        return ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_begin, initargs=(profile, variables)
+        )
+
+    others = set(multiprocessing.active_children())
+    found = Workers(slots=jobs, make=make)
+    try:
+        yield found
+    finally:
+        for executor in found.executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+        ours = set(multiprocessing.active_children()) - others
+        for process in ours:
+            process.terminate()  # leaving in good order takes longer; one that trains writes a checkpoint
+        for process in ours:
+            process.join()
+
+
+def _begin(profile: str, variables: dict[str, str]) -> None:
+    """Prepares a process of this machine for its jobs."""
+    for name in profiles.VARIABLES:
+        os.environ.pop(name, None)
+        if name in variables:
+            os.environ[name] = variables[name]
+    profiles.enter(profile)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it is gone, in whatever way."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    wait_for_processes([parent.sentinel])
+    while True:  # a run that is trained notices the first, writes a checkpoint and ends; the process then too
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SECONDS_TO_STOP)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Workers]:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            [f"executor is {address}, but Dask is not there. Install it: pip install 'reproven[dask]'."]
+        ) from error
+    try:
+        client = Client(f"tcp://{address.removeprefix(CLUSTER)}", timeout=_SECONDS_TO_CONNECT)
+    except (OSError, ValueError) as error:
+        raise ReprovenError(
+            f"executor is {address}, but no Dask scheduler answers there: {error}. Start one: dask scheduler."
+        ) from error
+    with contextlib.closing(client):
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not count:
+            raise ReprovenError(f"The cluster {address} has no worker. Start some: dask worker …")
+        found = Workers(slots=count, make=lambda profile: client.get_executor(pure=False))
+        try:
+            yield found
+        finally:
+            for made in found.executors:
+                made.shutdown(wait=False)  # cancels what has not begun

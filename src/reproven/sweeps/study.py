@@ -1,0 +1,168 @@
+"""The study: what a sweep sets out to train, as a value; its digest names the sweep.
+
+Points (a value for each axis) and seeds become recipes here. Nothing is trained, no table is read, and
+neither torch nor MLflow is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from reproven.errors import InvalidInput
+from reproven.sweeps.axes import MAX_VALUES, Axis, spell
+from reproven.values import options as kinds
+from reproven.values.metrics import ERRORS
+from reproven.values.recipe import Recipe
+
+FORMAT = 1
+GRID, RANDOM, TPE = "grid", "random", "tpe"
+SEARCHES = (GRID, RANDOM, TPE)
+NO_PRUNING = "none"
+PRUNERS = (NO_PRUNING, "median", "percentile", "successive_halving", "hyperband")
+
+#: A value for each axis, by the axis's name, as one would type it.
+Point = Mapping[str, str]
+
+_MOST_TOLD = 10  # points that no recipe can be made of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """What a sweep trains.
+
+    Attributes:
+        base: The recipe's fields that all runs share, as typed; those left out take their defaults.
+        axes: The fields that vary.
+        seeds: Each point is trained once with each.
+        search: `grid` takes every point; `random` and `tpe` propose some.
+        trials: How many points a search proposes; None for a grid.
+        search_seed: Seed of what a search proposes.
+        round_size: Points that are proposed together, from the results of all rounds before. So a search
+            does not depend on how many processes train.
+        metric: By which runs are searched, pruned and ranked.
+        pruner: Stops runs that are worse than those of earlier rounds.
+
+    Raises:
+        InvalidInput: The parts contradict each other, or a point makes no recipe; it lists all problems.
+    """
+
+    base: Mapping[str, str]
+    axes: tuple[Axis, ...] = ()
+    seeds: tuple[int, ...] = (12,)
+    search: str = GRID
+    trials: int | None = None
+    search_seed: int = 12
+    round_size: int = 4
+    metric: str = "test_rmse"
+    pruner: str = NO_PRUNING
+
+    def __post_init__(self) -> None:
+        if problems := [*_contradictions(self)] or [*_impossible_points(self)]:
+            raise InvalidInput(problems)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether points are trained round by round, since later ones depend on earlier ones."""
+        return self.search != GRID or self.pruner != NO_PRUNING
+
+    @property
+    def total(self) -> int:
+        """Runs in all."""
+        points = self.trials or math.prod(len(axis.values) for axis in self.axes)
+        return points * len(self.seeds)
+
+    def grid(self) -> Iterator[Point]:
+        """Every point, the last axis fastest."""
+        for values in itertools.product(*(axis.values for axis in self.axes)):
+            yield dict(zip((axis.name for axis in self.axes), values, strict=True))
+
+    def corners(self) -> Iterator[Point]:
+        """Every point of the grid; of a continuous axis, its ends stand for all."""
+        ends = (axis.values or _ends(axis) for axis in self.axes)
+        for values in itertools.islice(itertools.product(*ends), MAX_VALUES):
+            yield dict(zip((axis.name for axis in self.axes), values, strict=True))
+
+    def recipe(self, point: Point, seed: int) -> Recipe:
+        """What is trained at a point with a seed.
+
+        Raises:
+            InvalidInput: The point makes no recipe.
+        """
+        return Recipe.parse({**self.base, **point, "seed": str(seed)})
+
+    def name(self, point: Point, seed: int) -> str:
+        """A run's name: what it is in the sweep."""
+        return " ".join([*(f"{name}={value}" for name, value in point.items()), f"seed={seed}"])[:250]
+
+    def to_json(self) -> str:
+        """The canonical text: sorted keys, a format number."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the canonical text: 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _contradictions(study: Study) -> Iterator[str]:
+    for axis in study.axes:
+        if axis.name in study.base:
+            yield f"{axis.name} is given, and is an axis too. Leave one of them out."
+        if axis.is_continuous and study.search == GRID:
+            counted = f"{axis.low:g}..{axis.high:g}{':log' * axis.log}:7"
+            yield (
+                f"axis {axis.name} is a range without a count, of which a grid cannot take every value. "
+                f"Give a count ({counted}), or --search tpe --trials 20."
+            )
+    if study.search == GRID and study.trials is not None:
+        yield "trials is given, but a grid takes every point. Leave it out, or use --search random."
+    if study.search != GRID and study.trials is None:
+        yield f"search is {study.search}, but trials is not given. Say how many points: --trials 20."
+    if study.search != GRID and not study.axes:
+        yield f"search is {study.search}, but there is no axis to search. Give one: --axis lr=1e-4..1e-1:log."
+    if study.total > MAX_VALUES:
+        yield f"The sweep has {study.total} runs, but must have at most {MAX_VALUES}. Give fewer values."
+    if study.metric.startswith("test_") and study.base.get("test_size") in ("0", "0.0"):
+        yield f"metric is {study.metric}, but no row is held out. Try --metric train_rmse."
+
+
+def _impossible_points(study: Study) -> Iterator[str]:
+    """The points that make no recipe, each with the reason."""
+    told: dict[str, Point] = {}
+    for point in study.corners():
+        try:
+            study.recipe(point, study.seeds[0])
+        except InvalidInput as error:
+            for problem in error.problems:
+                told.setdefault(problem, point)
+        if len(told) == _MOST_TOLD:
+            break
+    for problem, point in told.items():
+        where = ", ".join(f"{name} {value}" for name, value in point.items())
+        yield f"{problem} (at the point {where})" if where else problem
+
+
+def _ends(axis: Axis) -> tuple[str, ...]:
+    return tuple(spell(end, whole=axis.is_whole) for end in (axis.low, axis.high) if end is not None)
+
+
+STUDY_OPTIONS = {
+    "metric": kinds.choice("By which runs are searched, pruned and ranked.", ERRORS),
+    "search": kinds.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
+    "trials": kinds.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),
+    "search_seed": kinds.whole(
+        "Seed of what a search proposes.", "12", low=0, high=2**32 - 1, metavar="SEED"
+    ),
+    "round_size": kinds.whole(
+        "Points proposed together, from all earlier results, however many processes train.",
+        "4",
+        low=1,
+        high=MAX_VALUES,
+    ),
+    "pruner": kinds.choice("Stop runs that are worse than those of earlier rounds.", PRUNERS),
+}

@@ -1,0 +1,346 @@
+"""Tables and datasets: from a name or a file to the tensors that training sees.
+
+A `Table` is what a file says, in float64; a `Dataset` is a table split and standardised. Both carry
+digests of their content. Reading refuses what cannot be trained on, naming file, column and row.
+Nothing here knows of MLflow or draws from a global generator.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reproven.errors import DataError, name_among
+from reproven.files.texts import json_text
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BUNDLED = ("boston", "diabetes")
+#: Where the bundled numbers come from; datasets/README.md says more.
+_ORIGINS = {
+    "boston": "https://lib.stat.cmu.edu/datasets/boston",
+    "diabetes": "https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
+}
+_UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Numeric columns, one of them the target.
+
+    Attributes:
+        name: `boston`, `diabetes`, or the file's name.
+        source: What errors call it: the path as given, or the bundled table's name.
+        features: Names of the feature columns.
+        target: Name of the target column.
+        X: Features, (rows, features) float64.
+        y: Target, (rows,) float64.
+    """
+
+    name: str
+    source: str
+    features: tuple[str, ...]
+    target: str
+    X: np.ndarray
+    y: np.ndarray
+
+    @property
+    def origin(self) -> str:
+        """Where the numbers come from: an absolute path, or the address of a bundled table's source."""
+        return _ORIGINS.get(self.source) or str(Path(self.source).resolve())
+
+    @property
+    def target_label(self) -> str:
+        """The target with its unit where that is known, for axes."""
+        return target_label(self.name, self.target)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the names (as JSON) and of the float64 values, X by rows and then y, little-endian."""
+        names = json.dumps({"features": self.features, "target": self.target}, sort_keys=True)
+        return _sha256(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A table split into training and testing rows, standardised by its training rows alone.
+
+    Attributes:
+        table: Where it comes from.
+        train_rows: Row numbers in the table, int64; ascending where there is no test split.
+        test_rows: The others; none where the test size is 0.
+        mean: Mean of each feature over the training rows, (features,) float64.
+        scale: Standard deviation of each, (features,) float64; 1 where it would be 0.
+    """
+
+    table: Table
+    train_rows: np.ndarray
+    test_rows: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @cached_property
+    def split_sha256(self) -> str:
+        """Digest of the numbers of training and of testing rows, in order, as little-endian int64."""
+        return _sha256(self.train_rows.astype("<i8").tobytes(), b"|", self.test_rows.astype("<i8").tobytes())
+
+    def part_sha256(self, rows: np.ndarray) -> str:
+        """Digest of the table's digest and the numbers of some of its rows."""
+        return _sha256(self.table.sha256.encode(), rows.astype("<i8").tobytes())
+
+    def tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Standardised features, (rows, features) float32, and targets, (rows,) float32."""
+        import torch
+
+        standardised = (self.table.X[rows] - self.mean) / self.scale
+        return (
+            torch.from_numpy(standardised.astype(np.float32)),
+            torch.from_numpy(self.table.y[rows].astype(np.float32)),
+        )
+
+    def frame(self, rows: np.ndarray) -> pd.DataFrame:
+        """Raw rows with the columns' names, features first and the target last."""
+        frame = pd.DataFrame(self.table.X[rows], columns=list(self.table.features))
+        frame[self.table.target] = self.table.y[rows]
+        return frame
+
+
+def _sha256(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def target_label(table: str, target: str) -> str:
+    """A table's target with its unit where that is known, by their names."""
+    unit = _UNITS.get((table, target))
+    return f"{target} ({unit})" if unit else target
+
+
+def load(
+    data: str, *, target: str | None = None, drop: tuple[str, ...] = (), sha256: str | None = None
+) -> Table:
+    """Reads a table.
+
+    Args:
+        data: `boston`, `diabetes`, or the path of a .csv (with or without header) or .parquet file.
+        target: Column to predict; needed for a file. Columns without header are named 0, 1, 2, ….
+        drop: Columns to leave out.
+        sha256: The digest that it must have; None takes any table.
+
+    Raises:
+        DataError: The table is not there, or cannot be trained on, naming file, column and row; or it is
+            another one.
+    """
+    frame, source, usual_target = _read_source(data)
+    name = data if data in BUNDLED else Path(data).name
+    target = target or usual_target
+    columns = list(frame.columns)
+    if target is None:
+        raise DataError(
+            f"{source} has no target named. Name the column to predict with --target: "
+            f"there is {', '.join(columns)}."
+        )
+    for column in (target, *drop):
+        if column not in columns:
+            raise DataError(f"{source} has no column {column!r}. {name_among(column, columns)}")
+    if target in drop:
+        raise DataError(
+            f"{source}: {target} is both the target and dropped. Keep it, or name another --target."
+        )
+    features = tuple(column for column in columns if column != target and column not in drop)
+    if not features:
+        raise DataError(f"{source} has no feature left beside the target {target}. Drop fewer columns.")
+    if len(frame) < 2:
+        raise DataError(f"{source} has {len(frame)} row(s), but training needs at least 2. Add rows.")
+    numbers = numeric(frame, (*features, target), source, kept=(target,))
+    for index, column in enumerate((*features, target)):
+        if np.all(numbers[:, index] == numbers[0, index]):
+            advice = f"Try --drop {column}." if column != target else "There is nothing to predict."
+            raise DataError(
+                f"{source}: column {column} is {numbers[0, index]:g} in every row, from row 1 to row "
+                f"{len(frame)}, so it says nothing. {advice}"
+            )
+    X = np.ascontiguousarray(numbers[:, :-1])
+    y = np.ascontiguousarray(numbers[:, -1])
+    table = Table(name=name, source=source, features=features, target=target, X=X, y=y)
+    if sha256 not in (None, table.sha256):
+        raise DataError(
+            f"{source} has the digest {table.sha256}, but the recipe wants {sha256}: "
+            "the table, its target or the columns dropped differ. Find the table that was meant."
+        )
+    return table
+
+
+def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:
+    if data == "boston":
+        with (files("reproven") / "datasets" / "boston.csv").open() as file:
+            return pd.read_csv(file), "boston", "MEDV"
+    if data == "diabetes":
+        from sklearn.datasets import load_diabetes
+
+        return load_diabetes(as_frame=True, scaled=False).frame, "diabetes", "target"
+    return read_file(Path(data)), data, None
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """The columns of a .csv or .parquet file as they are, whatever their types.
+
+    Raises:
+        DataError: It is not there, not such a file, or empty.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        near = f"{name_among(str(path), BUNDLED)} " if not path.suffix else ""
+        raise DataError(f"{path} is neither a bundled table nor a .csv or .parquet file. {near}".strip())
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise DataError(f"{str(path)[:100]} cannot be read: {error.strerror}.") from error
+    if not is_there:
+        raise DataError(
+            f"{path} is not there (looked in {Path.cwd()}). Give the full path; under `mlflow run` a "
+            "relative one starts at the project's folder."
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty: 0 bytes. Give a table with a row for each example.")
+    try:
+        frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except DataError:
+        raise
+    except Exception as error:  # pandas and pyarrow have no one class for all that a broken file can be
+        why = str(error).strip() or type(error).__name__
+        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {why}") from error
+    if frame.empty:
+        raise DataError(f"{path} is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
+    frame.columns = [str(column) for column in frame.columns]
+    return frame.reset_index(drop=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        first = next(csv.reader(file), [])
+    header = None if all(_is_number(cell) for cell in first) else 0
+    if header == 0 and (twice := sorted({name for name in first if first.count(name) > 1})):
+        raise DataError(f"{path} has several columns named {', '.join(twice)}. Give each its own name.")
+    return pd.read_csv(path, header=header, skip_blank_lines=False, encoding="utf-8-sig")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def numeric(
+    frame: pd.DataFrame, columns: tuple[str, ...], source: str, *, kept: tuple[str, ...]
+) -> np.ndarray:
+    """The named columns as numbers, (rows, columns) float64.
+
+    Args:
+        frame: Columns as read.
+        columns: Those wanted, in their order.
+        source: What errors call the table.
+        kept: Columns that no error advises to drop.
+
+    Raises:
+        DataError: A value is text, missing, infinite or too large for float32; names column and row.
+    """
+    values = np.empty((len(frame), len(columns)))
+    for index, column in enumerate(columns):
+        series = frame[column]
+        is_text = pd.api.types.is_bool_dtype(series) or not pd.api.types.is_numeric_dtype(series)
+        read = pd.to_numeric(series, errors="coerce") if is_text else series
+        values[:, index] = read.to_numpy(dtype=np.float64, na_value=np.nan)
+        usable = np.abs(values[:, index]) <= _LARGEST
+        if is_text and usable.all():  # True and False, or numbers kept as text
+            usable[0] = False
+        if not usable.all():
+            row = int(np.argmin(usable))
+            advice = "" if column in kept else f", or leave the column out with --drop {column}"
+            raise DataError(
+                f"{source}: column {column}, row {row + 1} is {_unusable(series.iloc[row])}. "
+                f"Mend or remove the row{advice}."
+            )
+    return values
+
+
+def _unusable(value: Any) -> str:
+    if pd.isna(value):
+        return "missing, but must be a number"
+    if isinstance(value, float):
+        return f"{value:g}, but must be a number that float32 can hold"
+    return f"{str(value)!r}, but must be a number"
+
+
+def split(table: Table, *, test_size: float, seed: int) -> Dataset:
+    """Splits a table and fits the standardisation to its training rows.
+
+    Args:
+        table: The whole table.
+        test_size: Share of the rows for testing, at least 0 and less than 1; rounded up to whole rows.
+        seed: Seed of the split, as scikit-learn's `random_state`.
+
+    Raises:
+        DataError: No row is left for training.
+
+    Source: sklearn.model_selection.train_test_split (scikit-learn 1.9), whose rows these are.
+    """
+    rows = np.arange(len(table.y))
+    train_rows, test_rows = rows, rows[:0]
+    if test_size:
+        held_out = int(np.ceil(test_size * len(rows)))
+        if held_out >= len(rows):
+            raise DataError(
+                f"{table.source} has {len(rows)} rows, and test_size {test_size} leaves none to train on. "
+                "Try --test-size 0.2."
+            )
+        order = np.random.RandomState(seed).permutation(len(rows))
+        train_rows, test_rows = order[held_out:], order[:held_out]
+    mean, scale = standardisation(table.X[train_rows])
+    return Dataset(table=table, train_rows=train_rows, test_rows=test_rows, mean=mean, scale=scale)
+
+
+def standardisation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, (columns,) float64 each; 1 for a constant column.
+
+    These are the bits of sklearn.preprocessing.StandardScaler (a test compares them). It is written out
+    because importing scikit-learn takes longer than training the default network.
+
+    Args:
+        X: Features, (rows, columns) float64.
+
+    Source: the corrected two-pass algorithm in Chan, Golub & LeVeque (1983), "Algorithms for computing
+        the sample variance: analysis and recommendations", equation 1.7.
+    """
+    rows = len(X)
+    mean = X.sum(axis=0) / rows
+    deviation = X - mean
+    correction = deviation.sum(axis=0) ** 2 / rows
+    variance = ((deviation**2).sum(axis=0) - correction) / rows
+    epsilon = np.finfo(np.float64).eps
+    rounding = rows * epsilon * variance + (rows * mean * epsilon) ** 2  # its bound on the error
+    return mean, np.where(variance <= rounding, 1.0, np.sqrt(variance))
+
+
+def standardisation_text(dataset: Dataset) -> str:
+    """The file with what a state_dict lacks to predict: columns, means and standard deviations, exactly."""
+    table = dataset.table
+    values = {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}
+    return json_text({"features": list(table.features), "target": table.target, **values})

@@ -1,0 +1,115 @@
+"""History: a recipe is trained, and its record grows with every step. It writes no file.
+
+Whoever trains (train, replay) pulls `History.train` and does with each step what it wants; what came
+out is then `History.outcome`. So both make the same type, and can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from reproven.files.digests import digester, standardisation_digests, tensor_digests, tensor_sha256
+from reproven.training.loop import unstable
+from reproven.training.prepared import Prepared
+from reproven.values.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
+
+
+def inputs_of(made: Prepared, code: Code, environment: Mapping[str, Any]) -> Inputs:
+    """Everything that determines a training, before its first step."""
+    return Inputs(
+        recipe=made.recipe,
+        split_sha256=made.dataset.split_sha256,
+        code=code,
+        environment=environment,
+        standardisation=standardisation_digests(made.dataset.mean.tolist(), made.dataset.scale.tolist()),
+        initial_weights=tensor_digests(made.state.network.state_dict()),
+    )
+
+
+@dataclass
+class History:
+    """What training has left behind so far: it only grows.
+
+    Attributes:
+        made: What is trained.
+        errors: The errors of each part after the last epoch for which they are finite.
+        failure: Why training failed; None while it has not.
+        pruned: Why a sweep stopped it; None while none has. Whoever stops it says so here.
+        steps: Every step so far.
+        step_weights: After each step, the digests of all tensors as the record keeps them.
+        epoch_weights: After each epoch, one digest of all weights.
+    """
+
+    made: Prepared
+    errors: dict[str, float] = field(default_factory=dict)
+    failure: str | None = None
+    pruned: str | None = None
+    steps: list[Step] = field(default_factory=list)
+    step_weights: list[tuple[str, ...]] = field(default_factory=list)
+    epoch_weights: list[str] = field(default_factory=list)
+
+    def train(self) -> Iterator[Step]:
+        """Trains, and yields each step once it is recorded; ends early where the numbers are not finite."""
+        digests = digester(self.made.state.network)
+        for step in self.made.steps():
+            found = digests()
+            self.steps.append(step)
+            self.step_weights.append(short(found))
+            if not math.isfinite(step.loss):
+                self.failure = self._failure(f"The loss became {step.loss}")
+            elif step.ends_epoch:
+                self._end_epoch(found)
+            yield step
+            if self.failure:
+                return
+
+    def _end_epoch(self, digests: list[str]) -> None:
+        self.epoch_weights.append(all_weights_sha256(digests))
+        errors = self.made.errors()
+        if all(math.isfinite(value) for value in errors.values()):
+            self.errors = errors
+        else:
+            self.failure = self._failure("The weights became infinite")
+
+    def _failure(self, what: str) -> str:
+        step, lr = self.steps[-1], self.made.recipe.lr
+        where = f"at step {step.step} (epoch {step.epoch}, batch {step.batch})"
+        return f"{what} {where}. {unstable(self.losses)} Try --lr {lr / 10:g}."
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss of every step."""
+        return [step.loss for step in self.steps]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last finite value of each metric; train_loss is the last batch's."""
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        return ({"train_loss": finite[-1]} if finite else {}) | self.errors
+
+    def outcome(self) -> Outcome:
+        """What came out so far."""
+        predictions = {} if self.failure else self.made.predictions()
+        return Outcome(
+            steps=tuple(self.steps),
+            step_weights=tuple(self.step_weights),
+            epoch_weights=tuple(self.epoch_weights),
+            final_weights=tensor_digests(self.made.state.network.state_dict()),
+            predictions={
+                part: tensor_sha256(torch.from_numpy(predicted))
+                for part, (_, predicted) in predictions.items()
+            },
+            errors=dict(self.errors),
+            failure=self.failure,
+            pruned=self.pruned,
+        )
+
+    def record(self, inputs: Inputs) -> Record:
+        """The whole record, once training is over."""
+        weights = {name: t.cpu().numpy() for name, t in self.made.state.network.state_dict().items()}
+        return Record(inputs=inputs, outcome=self.outcome(), weights=weights)

@@ -1,0 +1,121 @@
+"""The training loop: a generator that yields a `Step` after each update, and the state that it moves.
+
+Whoever pulls it (train, later replay and resume, or a test that stops after three steps) decides what to
+do with a step; the loop does not know. The state is the one mutable thing, and `steps` alone writes it.
+The batches are those of torch's DataLoader with `shuffle=True` and a seeded generator, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from reproven.training.optimizers import UPDATES, Slots
+from reproven.values.record import Step
+
+
+@dataclass(slots=True)
+class State:
+    """Where training stands: all that the next step depends on, beside the recipe and the data.
+
+    Attributes:
+        network: Its parameters are updated in place.
+        generator: Draws the order of the rows, an epoch at a time.
+        slots: What the optimizer keeps, a dict for each parameter, in the order of the parameters.
+        epoch: Epochs completed.
+        batch: Batches of the current epoch completed.
+        order: The current epoch's rows in the order drawn, (rows,) int64; None before it is drawn.
+    """
+
+    network: nn.Module
+    generator: torch.Generator
+    slots: list[Slots]
+    epoch: int = 0
+    batch: int = 0
+    order: Tensor | None = field(default=None, repr=False)
+
+    @classmethod
+    def fresh(cls, network: nn.Module, *, seed: int) -> State:
+        """The state before the first step."""
+        slots: list[Slots] = [{} for _ in network.parameters()]
+        return cls(network, torch.Generator().manual_seed(seed), slots)
+
+
+def steps(
+    state: State,
+    X: Tensor,
+    y: Tensor,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: str,
+    rates: list[float],
+    options: dict[str, Any],
+) -> Iterator[Step]:
+    """Trains from wherever the state stands, and yields after each update.
+
+    Args:
+        state: Written in place; at each yield it is what the next step starts from.
+        X: Standardised features, (rows, features) float32, on the network's device.
+        y: Targets, (rows,) float32, on the same device.
+        epochs: Epochs in all, those before the state's included.
+        batch_size: Rows in a batch; the last batch of an epoch may be smaller.
+        optimizer: One of `optimizers.UPDATES`.
+        rates: Learning rate of each parameter.
+        options: The optimizer's other options.
+
+    Yields:
+        Each update as a `Step`. A loss that is not finite is yielded like any other.
+
+    Source: the order of draws is that of torch.utils.data.DataLoader and RandomSampler in torch 2.13.
+    """
+    parameters = list(state.network.parameters())
+    update = UPDATES[optimizer]
+    per_epoch = -(-len(X) // batch_size)
+    state.network.train()
+    while state.epoch < epochs:
+        if state.order is None:
+            state.order = _draw_order(state.generator, len(X))
+        rows = state.order[state.batch * batch_size : (state.batch + 1) * batch_size].to(X.device)
+        loss = mse_loss(state.network(X[rows]).flatten(), y[rows])
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for parameter, gradient, slots, lr in zip(parameters, gradients, state.slots, rates, strict=True):
+                update(parameter, gradient, slots, lr=lr, **options)
+        epoch, batch = state.epoch, state.batch
+        ends_epoch = batch + 1 == per_epoch
+        if ends_epoch:
+            state.epoch, state.batch, state.order = epoch + 1, 0, None
+        else:
+            state.batch += 1
+        yield Step(epoch * per_epoch + batch, epoch, batch, loss.item(), ends_epoch)
+
+
+def _draw_order(generator: torch.Generator, rows: int) -> Tensor:
+    """The order of one epoch's rows, (rows,) int64, drawn as the DataLoader draws it."""
+    torch.empty((), dtype=torch.int64).random_(generator=generator)  # the workers' base seed
+    order = torch.randperm(rows, generator=generator)
+    torch.randperm(rows, generator=generator)  # RandomSampler draws one more, and takes none of it
+    return order
+
+
+def unstable(losses: list[float]) -> str:
+    """The likely cause of values that are not finite, in a sentence, from the losses up to them."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if not finite:
+        return "It is the first step, so the initial weights or the table's values are too large for float32."
+    if finite[-1] > finite[0]:
+        return (
+            f"The loss had grown from {finite[0]:.4g} to {finite[-1]:.4g} in {len(finite)} steps: "
+            "the learning rate is too large for this network and optimizer."
+        )
+    return (
+        f"The loss was {finite[-1]:.4g} the step before: one update overshot; the learning rate is too "
+        "large, or the optimizer divides by almost nothing (eps)."
+    )

@@ -1,0 +1,152 @@
+"""Prepared: a recipe made concrete. The one place that unpacks a recipe into data, network and steps.
+
+Whoever trains (train, and whatever repeats it) makes a `Prepared` and pulls its steps. It knows nothing of
+MLflow and writes no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reproven import networks
+from reproven.arithmetic import operations, profiles
+from reproven.errors import InvalidInput
+from reproven.machine import environment
+from reproven.training import building, data, evaluation, loop, optimizers
+from reproven.training.data import Dataset
+from reproven.training.loop import State
+from reproven.values.recipe import Recipe
+from reproven.values.record import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A recipe with its dataset and the state of its training.
+
+    Attributes:
+        recipe: Complete: the table's digest and target are in it, the device is cpu or cuda, and the
+            profile is the one in force.
+        dataset: The recipe's table, split and standardised.
+        state: Before the first step as `prepare` makes it; `steps` moves it on.
+        parts: Features, (rows, features) float32, and targets, (rows,) float32, on the device, by
+            `train` and, where rows are held out, `test`.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    state: State
+    parts: Mapping[str, tuple[Tensor, Tensor]]
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in all epochs."""
+        return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
+
+    def steps(self) -> Iterator[Step]:
+        """Trains from wherever the state stands, and yields after each update."""
+        recipe = self.recipe
+        names = [name for name, _ in self.state.network.named_parameters()]
+        return loop.steps(
+            self.state,
+            *self.parts["train"],
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer,
+            rates=optimizers.learning_rates(names, recipe.lr, recipe.layer_lr),
+            options=self._options(),
+        )
+
+    def afresh(self, recipe: Recipe) -> Prepared:
+        """Another recipe on the same dataset, before its first step.
+
+        Args:
+            recipe: Differs from this one in the optimizer and its rates and options alone.
+        """
+        network = _build(recipe, inputs=len(self.dataset.table.features)).to(str(recipe.device))
+        return replace(self, recipe=recipe, state=State.fresh(network, seed=recipe.seed))
+
+    def _options(self) -> dict[str, Any]:
+        """The optimizer's options, with the profile's square root where it takes one."""
+        options = self.recipe.optimizer_options
+        if self.recipe.optimizer == "sgd":
+            return options
+        return options | {"sqrt": operations.sqrt(str(self.recipe.profile))}
+
+    def predictions(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Observed and predicted values, (rows,) float32 each, by part."""
+        return {
+            part: (y.cpu().numpy(), evaluation.predictions(self.state.network, X))
+            for part, (X, y) in self.parts.items()
+        }
+
+    def errors(self) -> dict[str, float]:
+        """RMSE, MAE and R² of each part, by names such as test_rmse."""
+        return {
+            f"{part}_{name}": value
+            for part, (observed, predicted) in self.predictions().items()
+            for name, value in evaluation.errors(observed, predicted).items()
+        }
+
+    def regressor(self) -> networks.Regressor:
+        """The network with its standardisation in front, on the CPU, in evaluation mode.
+
+        It shares the network with the state, so take it when the training is over.
+        """
+        return networks.Regressor(
+            self.state.network.cpu(),
+            torch.from_numpy(self.dataset.mean),
+            torch.from_numpy(self.dataset.scale),
+            self.dataset.table.features,
+            self.dataset.table.target,
+        ).eval()
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Reads the recipe's table and makes everything that stands before the first step.
+
+    Args:
+        recipe: Its `data` is a name or a path; what it leaves open is filled in.
+
+    Raises:
+        DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
+        InvalidInput: The device is not there, the profile is not in force, or the network does not fit
+            into memory.
+    """
+    device = environment.resolve_device(recipe.device)
+    profile = profiles.require(recipe.profile) if device == "cpu" else profiles.NATIVE
+    table = data.load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    recipe = replace(
+        recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
+    )
+    dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
+    network = _build(recipe, inputs=len(table.features)).to(device)
+    parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}
+    return Prepared(
+        recipe=recipe,
+        dataset=dataset,
+        state=State.fresh(network, seed=recipe.seed),
+        parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
+    )
+
+
+def _build(recipe: Recipe, *, inputs: int) -> nn.Module:
+    environment.require_memory(building.weights_in_mlp(inputs, recipe.hidden), recipe.hidden)
+    try:
+        return building.build_mlp(
+            recipe.variant,
+            inputs,
+            recipe.hidden,
+            init=recipe.init,
+            bias=recipe.init_bias,
+            seed=recipe.seed,
+        )
+    except (RuntimeError, MemoryError) as error:
+        raise InvalidInput(
+            [f"hidden is {list(recipe.hidden)}, but such layers do not fit into memory. Try --hidden 10,10."]
+        ) from error

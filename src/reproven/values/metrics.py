@@ -1,0 +1,74 @@
+"""Metrics: their names, which way is better, and their values as rows of a file."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reproven.errors import RecordError
+from reproven.files.names import METRICS
+from reproven.files.texts import csv_text, read_rows, whole_number
+
+#: The errors of both parts of a table, after each epoch.
+ERRORS = tuple(f"{part}_{error}" for part in ("test", "train") for error in ("rmse", "mae", "r2"))
+_GROWING = ("r2",)  # the end of a metric's name, of which more is better
+
+
+def more_is_better(metric: str) -> bool:
+    """Whether the greatest value of a metric is the best one; of errors the least is."""
+    return metric.endswith(_GROWING)
+
+
+_HEADER = ("key", "step", "timestamp", "value")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Row:
+    """One value of a metric.
+
+    Attributes:
+        key: The metric's name.
+        step: Its step.
+        timestamp: When it was measured, in milliseconds since 1970.
+        value: A finite float64.
+    """
+
+    key: str
+    step: int
+    timestamp: int
+    value: float
+
+
+def is_key(name: str) -> bool:
+    """Whether a text can name a metric, a param or a tag in MLflow, where it may become a path."""
+    return (
+        bool(re.fullmatch(r"[\w.\-: /]{1,250}", name))
+        and posixpath.normpath(name) == name
+        and name[0] not in "./"
+    )
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    """Metrics as CSV, values by `repr`, so that they read back exactly."""
+    return csv_text(_HEADER, ((r.key, r.step, r.timestamp, repr(r.value)) for r in rows))
+
+
+def read_metrics(text: str) -> list[Row]:
+    """Reads what `rows_text` wrote.
+
+    Raises:
+        RecordError: It is not such a text.
+    """
+    found = []
+    for number, cells in enumerate(read_rows(METRICS, text, _HEADER)[1], start=2):
+        try:
+            row = Row(cells[0], whole_number(cells[1]), whole_number(cells[2]), float(cells[3]))
+            if not is_key(row.key) or repr(row.value) != cells[3] or not math.isfinite(row.value):
+                raise ValueError(f"{cells[0][:50]!r} is no name, or {cells[3][:50]!r} no finite number")
+            found.append(row)
+        except (ValueError, IndexError) as error:
+            raise RecordError(f"{METRICS}, line {number} cannot be read: {error}.") from error
+    return found

@@ -1,0 +1,336 @@
+"""The record: a run as a value, without torch or MLflow, read from and written to plain texts.
+
+`Inputs` is everything that determines a run and is known before its first step; `Outcome` is everything
+that came out, to the bit. `train` writes a record, `replay` makes a second one from the first one's
+recipe, and `difference` compares the two. It touches no file: whoever holds the texts gives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from reproven.errors import InvalidInput, RecordError
+from reproven.files.names import ENVIRONMENT, INPUTS, LOSSES, OUTCOME, RECIPE, WEIGHTS
+from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
+from reproven.values.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_SHORT = 16  # hexadecimal digits of a tensor's digest that are kept for every step
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One update.
+
+    Attributes:
+        step: Updates before this one, over all epochs.
+        epoch: Epochs completed before it.
+        batch: Batches of its epoch before it.
+        loss: Mean squared error of its batch before the update; a float32 value, exactly.
+        ends_epoch: Whether it is the last of its epoch.
+    """
+
+    step: int
+    epoch: int
+    batch: int
+    loss: float
+    ends_epoch: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Code:
+    """The code that a run was made by.
+
+    Attributes:
+        source_sha256: Digest of this package's own source files.
+        commit: The commit's hash; None where the code was in no git checkout.
+        branch: The branch checked out; empty where none was.
+        patch_sha256: Digest of code.patch; None where no tracked file differed from the commit.
+    """
+
+    source_sha256: str
+    commit: str | None = None
+    branch: str = ""
+    patch_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What determines a run.
+
+    Attributes:
+        recipe: Complete, with the table's digest, the device and the profile.
+        split_sha256: Digest of the rows for training and testing.
+        code: The code that it was made by.
+        environment: As `environment.describe` tells it.
+        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`.
+        initial_weights: Digest of each tensor, by name.
+    """
+
+    recipe: Recipe
+    split_sha256: str
+    code: Code
+    environment: Mapping[str, Any]
+    standardisation: Mapping[str, str]
+    initial_weights: Mapping[str, str]
+
+    @classmethod
+    def read(cls, text_of: Callable[[str], str], names: Sequence[str] = ()) -> Inputs:
+        """Reads inputs from their texts.
+
+        Args:
+            text_of: A file's name to its text.
+            names: The tensors in their order; that of their names where not given.
+
+        Raises:
+            RecordError: A text is not what it must be, or contradicts another.
+        """
+        found, problems = _read_inputs(text_of, names)
+        if problems:
+            raise RecordError(" ".join(problems))
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """The files that hold it, by name."""
+        inputs = {
+            "format": FORMAT,
+            "recipe_sha256": self.recipe.sha256,
+            "data_sha256": self.recipe.data_sha256,
+            "split_sha256": self.split_sha256,
+            "code": asdict(self.code),
+            "standardisation": dict(self.standardisation),
+            "initial_weights": dict(self.initial_weights),
+        }
+        return {
+            RECIPE: self.recipe.to_json(),
+            INPUTS: json_text(inputs),
+            ENVIRONMENT: json_text(dict(self.environment)),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came out of a run.
+
+    Attributes:
+        steps: Every step with its loss.
+        step_weights: After each step, the first 16 digits of each tensor's digest, in the tensors' order.
+        epoch_weights: After each epoch, one digest of all weights.
+        final_weights: Digest of each tensor at the end, by name.
+        predictions: Digest of the predictions at the end, by part; none where training failed.
+        errors: RMSE, MAE and R² of each part, after the last epoch for which they are finite.
+        failure: Why it failed; None where it did not.
+        pruned: Why a sweep stopped it after an epoch; None where none did.
+    """
+
+    steps: Sequence[Step]
+    step_weights: Sequence[tuple[str, ...]]
+    epoch_weights: Sequence[str]
+    final_weights: Mapping[str, str]
+    predictions: Mapping[str, str]
+    errors: Mapping[str, float]
+    failure: str | None
+    pruned: str | None = None
+
+    @property
+    def status(self) -> str:
+        """As which a run with this outcome ends in MLflow."""
+        if self.failure is not None:
+            return "FAILED"
+        return "FINISHED" if self.pruned is None else "KILLED"
+
+    def texts(self) -> dict[str, str]:
+        """The files that hold it, by name."""
+        names = [item.name for item in fields(self) if item.name not in ("steps", "step_weights")]
+        outcome = {name: getattr(self, name) for name in names}
+        if self.pruned is None:
+            del outcome["pruned"]  # as in the records made before there was pruning
+        losses = (
+            (s.step, s.epoch, s.batch, repr(s.loss), struct.pack(">f", s.loss).hex()) for s in self.steps
+        )
+        weights = ((number, *digests) for number, digests in enumerate(self.step_weights))
+        return {
+            LOSSES: csv_text(("step", "epoch", "batch", "loss", "float32"), losses),
+            WEIGHTS: csv_text(("step", *self.final_weights), weights),
+            OUTCOME: json_text({"format": FORMAT, **outcome}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """A run, as a value.
+
+    Attributes:
+        inputs: What determines it.
+        outcome: What came out.
+        weights: The tensors at the end, by name, where they are kept.
+    """
+
+    inputs: Inputs
+    outcome: Outcome
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text_of: Callable[[str], str]) -> Record:
+        """Reads a record from its texts.
+
+        Args:
+            text_of: A file's name to its text.
+
+        Raises:
+            RecordError: A text is not what it must be, or contradicts another.
+        """
+        outcome = _read_object(OUTCOME, text_of(OUTCOME))
+        steps = _read_losses(text_of(LOSSES))
+        names, step_weights = _read_weights(text_of(WEIGHTS))
+        inputs, problems = _read_inputs(text_of, names)
+        try:
+            record = cls(
+                inputs=inputs,
+                outcome=Outcome(
+                    steps=steps,
+                    step_weights=step_weights,
+                    epoch_weights=tuple(outcome["epoch_weights"]),
+                    final_weights=_texts(outcome["final_weights"], names),
+                    predictions=_texts(outcome["predictions"], dict(outcome["predictions"])),
+                    errors={name: float(value) for name, value in outcome["errors"].items()},
+                    failure=outcome["failure"],
+                    pruned=outcome.get("pruned"),
+                ),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise RecordError(f"{OUTCOME} lacks a field or has a wrong one: {error}.") from error
+        if problems := [*problems, *_contradictory_steps(record)]:
+            raise RecordError(" ".join(problems))
+        return record
+
+
+def short(digests: Iterable[str]) -> tuple[str, ...]:
+    """The digits of tensors' digests that are kept for every step."""
+    return tuple(digest[:_SHORT] for digest in digests)
+
+
+def all_weights_sha256(digests: Iterable[str]) -> str:
+    """One digest of all weights, from each tensor's, in their order and without their names.
+
+    So both variants, which name the same weights otherwise, have the same digest when they are equal.
+    """
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[Inputs, list[str]]:
+    """Inputs from their texts, and what in these contradicts another, in sentences."""
+    recipe = _read_recipe(text_of(RECIPE))
+    inputs = _read_object(INPUTS, text_of(INPUTS))
+    environment = json_object(ENVIRONMENT, text_of(ENVIRONMENT))
+    try:
+        found = Inputs(
+            recipe=recipe,
+            split_sha256=inputs["split_sha256"],
+            code=Code(**inputs["code"]),
+            environment=environment,
+            standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
+            initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
+    return found, _contradictions(found, inputs)
+
+
+def _read_recipe(text: str) -> Recipe:
+    try:
+        return Recipe.from_json(text)
+    except InvalidInput as error:
+        raise RecordError(f"{RECIPE}: {error}") from error
+
+
+def _read_object(name: str, text: str) -> dict[str, Any]:
+    value = json_object(name, text)
+    if value.get("format") != FORMAT:
+        raise RecordError(f"{name} is not of format {FORMAT}, which this version reads.")
+    return value
+
+
+def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """The named values, in that order, all of them texts."""
+    found = {name: values[name] for name in names}
+    if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
+        raise TypeError(f"{wrong[0]} is no text")
+    return found
+
+
+def _read_losses(text: str) -> tuple[Step, ...]:
+    """The steps, their position checked, and each loss against its bits."""
+    found: list[tuple[int, int, int, float]] = []
+    header = ("step", "epoch", "batch", "loss", "float32")
+    for number, row in enumerate(read_rows(LOSSES, text, header)[1]):
+        try:
+            step, epoch, batch = (whole_number(cell) for cell in row[:3])
+            loss, bits = float(row[3]), struct.unpack(">f", bytes.fromhex(row[4]))[0]
+        except (ValueError, struct.error) as error:
+            raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error
+        if loss != bits and not (math.isnan(loss) and math.isnan(bits)):
+            raise RecordError(f"{LOSSES}, step {number} says {row[3]}, but its bits {row[4]} are {bits!r}.")
+        last = found[-1] if found else (-1, 0, -1, 0.0)
+        if (step, epoch, batch) not in (
+            (last[0] + 1, last[1], last[2] + 1),
+            (last[0] + 1, last[1] + 1, 0),
+        ):
+            raise RecordError(f"{LOSSES} has step {step}, epoch {epoch}, batch {batch} after step {last[0]}.")
+        found.append((step, epoch, batch, bits))
+    ends = [after[1] > here[1] for here, after in itertools.pairwise(found)]
+    whole = bool(found) and found[-1][2] == max(batch for _, _, batch, _ in found)
+    return tuple(Step(*row, ends_epoch=end) for row, end in zip(found, [*ends, whole], strict=False))
+
+
+def _read_weights(text: str) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
+    """The tensors' names in their order, and each step's digests."""
+    header, rows = read_rows(WEIGHTS, text, ("step",))
+    for number, row in enumerate(rows):
+        if row[0] != str(number):
+            raise RecordError(f"{WEIGHTS} has step {row[0]} where step {number} must be.")
+    return header[1:], tuple(tuple(row[1:]) for row in rows)
+
+
+def _contradictions(inputs: Inputs, said: Mapping[str, Any]) -> list[str]:
+    recipe = inputs.recipe
+    pairs = [
+        (f"{RECIPE} has the digest", recipe.sha256, f"{INPUTS} says", said.get("recipe_sha256")),
+        (f"{RECIPE} names a table of digest", recipe.data_sha256, f"{INPUTS} says", said.get("data_sha256")),
+        (
+            f"{RECIPE} says that the profile is",
+            recipe.profile,
+            f"{ENVIRONMENT} says",
+            inputs.environment.get("profile"),
+        ),
+    ]
+    return [f"{left} {a}, but {right} {b}." for left, a, right, b in pairs if a != b]
+
+
+def _contradictory_steps(record: Record) -> list[str]:
+    recipe, outcome = record.inputs.recipe, record.outcome
+    problems = []
+    has = sum(step.ends_epoch for step in outcome.steps)
+    if outcome.pruned is not None and not (outcome.steps and outcome.steps[-1].ends_epoch):
+        problems.append(f"{OUTCOME} says that the run was pruned, but {LOSSES} ends within an epoch.")
+    if outcome.failure is None and outcome.pruned is None and has != recipe.epochs:
+        problems.append(f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones.")
+    if len(outcome.step_weights) != len(outcome.steps):
+        problems.append(
+            f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."
+        )
+    final = tuple(outcome.final_weights.values())
+    if outcome.step_weights and outcome.step_weights[-1] != short(final):
+        problems.append(f"The last step in {WEIGHTS} is not what {OUTCOME} says of the final weights.")
+    ended = bool(outcome.steps) and outcome.steps[-1].ends_epoch and outcome.failure is None
+    if ended and outcome.epoch_weights[-1:] != (all_weights_sha256(final),):
+        problems.append(f"The last epoch in {OUTCOME} is not what it says of the final weights.")
+    return problems

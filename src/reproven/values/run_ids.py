@@ -1,0 +1,25 @@
+"""Run ids: what a user may give for a run, read in one place."""
+
+from __future__ import annotations
+
+from reproven.errors import InvalidInput
+
+_RUN_ID_LENGTH = 32
+
+
+def run_id_in(source: str, or_else: str = " or the folder of a bundle") -> str:
+    """The run id that `runs:/…` or an id itself names.
+
+    Args:
+        source: What was given.
+        or_else: What else might have been, as words for the error.
+
+    Raises:
+        InvalidInput: It names none.
+    """
+    run_id = source.removeprefix("runs:/").partition("/")[0]
+    if len(run_id) != _RUN_ID_LENGTH or set(run_id) - set("0123456789abcdef"):
+        raise InvalidInput(
+            [f"run is {source[:100]!r}, but must be a run id (32 hexadecimal digits){or_else}."]
+        )
+    return run_id

@@ -1,0 +1,329 @@
+"""Stores that are away, slow, killed, paused or full: training goes on, and in the end they have it all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from conftest import ROOT
+from reproven import Recipe, audit, replay, sync, train
+from reproven.errors import InvalidInput, StoreError
+from reproven.logbooks import shelf
+from reproven.logbooks import sync as verb
+from reproven.values.metrics import read_metrics
+from servers import Postgres, Server, postgres
+from stopping import outcome, sent, stopped, stored, train_apart
+
+RECIPE = Recipe(epochs=3)
+#: Gives up soon, so that a test need not wait as long as a user would.
+HASTY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+LONG = ("--epochs", "300", "--histogram-every", "100", "--register-model", "delivered")
+HELD_AT = 1000  # of the 1,200 steps: there a slowed training waits for the file `go`
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    with postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def _server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    kept = tmp_path_factory.mktemp("kept")
+    server = Server(
+        *("server", "--backend-store-uri", database.uri, "--artifacts-destination", str(kept)),
+        *("--workers", "1"),
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on PostgreSQL that keeps the artifacts; it runs again after each test."""
+    for name, value in HASTY.items():
+        monkeypatch.setenv(name, value)
+    yield _server
+    _server.stop()
+    _server.start()
+
+
+def start(uri: str, *arguments: str, slowed: bool = False) -> subprocess.Popen[str]:
+    slow = [str(ROOT / "tests" / "slowed.py"), "0.004", str(HELD_AT), "go"]
+    return subprocess.Popen(
+        [sys.executable, *(slow if slowed else [str(ROOT / "src")]), "train", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+    )
+
+
+def until(what: Callable[[], Any], seconds: float = 120) -> Any:
+    """Waits for something that becomes true."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+def steps_done() -> int:
+    books = shelf.every()
+    return books[0].steps_done if books else 0
+
+
+def something_sent() -> bool:
+    return any(book.sent.position > 0 for book in shelf.every())
+
+
+def result(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
+    said, why = process.communicate(timeout=300)
+    assert process.returncode == 0, why
+    value: dict[str, Any] = json.loads(said)
+    return value, why
+
+
+def assert_whole(found: dict[str, Any], address: str) -> None:
+    """The store has every row once, with its time, every file, and a sound record."""
+    client = MlflowClient(address)
+    rows = read_metrics(Path(client.download_artifacts(found["run_id"], "metrics.csv")).read_text())
+    said = [(r.key, r.step, r.timestamp, r.value) for r in rows]
+    names = client.get_run(found["run_id"]).data.metrics
+    kept = [
+        (m.key, m.step, m.timestamp, m.value)
+        for name in names
+        for m in client.get_metric_history(found["run_id"], name)
+    ]
+    assert sorted(kept) == sorted(said)
+    assert client.get_run(found["run_id"]).info.status == "FINISHED"
+    assert audit(found["run_id"], tracking_uri=address).findings == ()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the long run leaves where nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    found = train_apart(*LONG, uri=f"sqlite:///{folder}/mlflow.db", folder=folder)
+    artifacts = Path(found.artifact_uri)
+    return {
+        name: (artifacts / name).read_bytes() for name in ("losses.csv", "weights.csv", "histograms.json")
+    }
+
+
+def assert_undisturbed(found: dict[str, Any], address: str, undisturbed: dict[str, bytes]) -> None:
+    client = MlflowClient(address)
+    for name, content in undisturbed.items():
+        assert Path(client.download_artifacts(found["run_id"], name)).read_bytes() == content, name
+    assert_whole(found, address)
+
+
+def test_a_server_may_be_killed_and_its_database_restarted(
+    server: Server, database: Postgres, undisturbed: dict[str, bytes]
+) -> None:
+    process = start(server.address, *LONG, slowed=True)
+    until(something_sent)
+    server.stop(signal.SIGKILL)
+    until(lambda: steps_done() == HELD_AT)  # training goes on without it
+    database.stop()
+    database.start()
+    server.start()
+    Path("go").touch()
+    found, said = result(process)
+    assert_undisturbed(found, server.address, undisturbed)
+    assert said.count("Training goes on; what is missing is sent when the store is back.") == 1
+    assert not shelf.every()
+
+
+@pytest.mark.slow
+def test_a_server_may_stand_still_for_longer_than_mlflow_waits(
+    server: Server, undisturbed: dict[str, bytes]
+) -> None:
+    process = start(server.address, *LONG, slowed=True)
+    until(something_sent)
+    server.send(signal.SIGSTOP)
+    until(lambda: steps_done() == HELD_AT)
+    time.sleep(6)
+    server.send(signal.SIGCONT)
+    Path("go").touch()
+    found, _ = result(process)
+    assert_undisturbed(found, server.address, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_at_the_end_gets_the_rest_by_sync(server: Server) -> None:
+    process = start(server.address, *LONG, slowed=True)
+    until(something_sent)
+    server.stop(signal.SIGKILL)
+    Path("go").touch()
+    said, why = process.communicate(timeout=120)
+    assert (process.returncode, said) == (2, "")
+    assert "is trained, but its store does not have all of it yet" in why
+    assert "reproven sync" in why
+    assert "Traceback" not in why
+    (book,) = shelf.every()
+    (refused,) = sync()
+    assert refused.state == verb.REFUSED
+    server.start()
+    (done,) = sync(tracking_uri=server.address)
+    assert done.state == verb.DELIVERED
+    assert not shelf.every()
+    assert_whole({"run_id": done.run_id}, server.address)
+    assert list(sync()) == []
+    assert not book.path.exists()
+
+
+def test_a_server_that_refuses_from_the_start_is_told_at_once(server: Server) -> None:
+    server.stop()
+    process = start(server.address, "--epochs", "2")
+    said, why = process.communicate(timeout=60)
+    assert (process.returncode, said) == (2, "")
+    assert "Nothing was trained. Start the store, or go on with --offline." in why
+    assert "Traceback" not in why
+    assert not shelf.every()
+    found, _ = result(start(server.address, "--epochs", "2", "--offline", "--register-model", "offline"))
+    assert found["offline"]
+    started = shelf.every()[0].plan.start_time
+    time.sleep(1)
+    server.start()
+    (done,) = sync()  # the store that it was meant for
+    assert done.state == verb.DELIVERED
+    run = MlflowClient(server.address).get_run(done.run_id)
+    assert run.info.start_time == started
+    assert_whole({"run_id": done.run_id}, server.address)
+    assert replay(done.run_id, tracking_uri=server.address).verdict == "IDENTICAL"
+
+
+def test_an_offline_run_becomes_the_run_that_it_would_have_been(
+    uri: str, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: Any = {"tracking_uri": uri, "experiment": "offline", "histogram_every": 1}
+    online = train(RECIPE, **options)
+    runs = len(client.search_runs([online.experiment_id]))
+    offline = train(RECIPE, **options, offline=True)
+    assert len(client.search_runs([online.experiment_id])) == runs
+    monkeypatch.chdir(tmp_path.parent)
+    (done,) = sync()
+    again = train(RECIPE, **options)  # for its fields
+    synced = replace(again, run_id=done.run_id, artifact_uri=client.get_run(done.run_id).info.artifact_uri)
+    assert outcome(synced) == outcome(online)
+    assert sorted(stored(synced, client)) == sorted(sent(synced))
+    assert offline.metrics == online.metrics
+    assert client.get_run(done.run_id).info.status == "FINISHED"
+
+
+def test_sync_leaves_another_store_s_runs_alone(uri: str, tmp_path: Path) -> None:
+    book = stopped(RECIPE, 5, uri)
+    other = f"sqlite:///{tmp_path}/other.db"
+    (found,) = sync(tracking_uri=other)
+    assert (found.state, found.run_id) == (verb.ELSEWHERE, book.sent.run_id)
+    (found,) = sync()
+    assert (found.state, found.words) == (
+        verb.STOPPED,
+        "5 of 12 steps sent; go on with `reproven resume`",
+    )
+    with book.held():
+        (found,) = sync()
+    assert found.state == verb.RUNNING
+    with pytest.raises(InvalidInput, match="The run 0123 is not kept in"):
+        list(sync(["0123"]))
+
+
+def mount(folder: Path, options: str) -> None:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        assert "CI" not in os.environ, done.stderr
+        pytest.skip("needs to mount a file system")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    folder = tmp_path / "small"
+    mount(folder, "size=512k")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_space(
+    uri: str, client: MlflowClient, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPROVEN_STATE", str(small_disk))
+    arguments = ("--epochs", "1000", "--checkpoint-every", "100steps", "--experiment", "full")
+    process = start(uri, *arguments)
+    said, why = process.communicate(timeout=120)
+    assert (process.returncode, said) == (2, "")
+    assert "cannot be written: No space left on device. What was written stays." in why
+    assert "Traceback" not in why
+    (book,) = shelf.every()
+    assert 0 < book.steps_done < 4000
+    (run,) = client.search_runs([client.get_experiment_by_name("full").experiment_id])
+    assert run.info.status == "FAILED"
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "src"), "resume", run.info.run_id, "--json"],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    expected, _ = result(start(uri, *arguments))
+    for name in ("losses.csv", "weights.csv", "outcome.json", "histograms.json"):
+        files = (Path(each["artifact_uri"]) / name for each in (found, expected))
+        assert next(files).read_bytes() == next(files).read_bytes(), name
+    assert_whole(found, uri)
+
+
+def test_artifacts_that_cannot_be_written_are_sent_once_they_can(
+    uri: str, client: MlflowClient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "read-only"
+    mount(folder, "ro")
+    try:
+        client.create_experiment("read-only", artifact_location=str(folder / "artifacts"))
+        with pytest.raises(StoreError, match=r"is trained, but its store .*Read-only file system"):
+            train(RECIPE, tracking_uri=uri, experiment="read-only")
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        (done,) = sync()
+        assert done.state == verb.DELIVERED
+        assert audit(done.run_id, tracking_uri=uri).findings == ()
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_created(
+    uri: str, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REPROVEN_STATE", str(tmp_path / "file" / "state"))
+    with pytest.raises(
+        InvalidInput, match=r"cannot be written: Not a directory\. Name another one in REPROVEN"
+    ):
+        train(RECIPE, tracking_uri=uri, experiment="never made")
+    assert client.get_experiment_by_name("never made") is None
+
+
+def test_no_secret_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "correct-horse-battery"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    train(RECIPE, tracking_uri=f"http://user:{secret}@127.0.0.1:9", offline=True)
+    (book,) = shelf.every()
+    for path in book.path.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+    assert book.plan.tracking_uri == "http://127.0.0.1:9"

@@ -1,0 +1,294 @@
+"""difference and verdict: causes first, then the first result that differs, at its place, in ulp."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reproven import Recipe
+from reproven.proof import difference, verdict
+from reproven.proof.difference import ulps
+from reproven.values import changes
+from reproven.values.changes import Change
+from reproven.values.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
+
+NAMES = ("hidden.weight", "hidden.bias")
+CODE = Code(source_sha256="e" * 64, commit="a" * 40, branch="main")
+LOSSES = (10.0, 5.0, 4.0, 2.5, 2.0, 1.5)
+ENVIRONMENT = {
+    "python": "3.11.9",
+    "packages": {"numpy": "2.4.6", "torch": "2.13.0"},
+    "torch": {"version": "2.13.0+cpu", "threads": 1, "interop_threads": 2},
+    "profile": "portable",
+    "cpu": "one",
+    "machine": "x86_64",
+    "system": "Linux 6.1",
+    "installed": {"numpy": "2.4.6"},
+    "variables": {},
+}
+
+
+def digest(*parts: object) -> str:
+    return all_weights_sha256(map(repr, parts))
+
+
+def record(*, weights: float = 0.5, steps: int = 6, **inputs: Any) -> Record:
+    """Three epochs of two steps; `weights` is the first final weight."""
+    final = {name: digest(name, "final") for name in NAMES}
+    return Record(
+        inputs=Inputs(
+            **{
+                "recipe": Recipe(epochs=3, profile="portable"),
+                "split_sha256": digest("split"),
+                "code": CODE,
+                "environment": ENVIRONMENT,
+                "standardisation": {"mean": digest("mean"), "scale": digest("scale")},
+                "initial_weights": {name: digest(name, "initial") for name in NAMES},
+                **inputs,
+            }
+        ),
+        outcome=Outcome(
+            steps=tuple(Step(s, s // 2, s % 2, LOSSES[s], s % 2 == 1) for s in range(steps)),
+            step_weights=tuple(
+                short(final[name] if s == steps - 1 else digest(name, s) for name in NAMES)
+                for s in range(steps)
+            ),
+            epoch_weights=(digest(0), digest(1), all_weights_sha256(final.values())),
+            final_weights=final,
+            predictions={"train": digest("predictions")},
+            errors={"train_rmse": 3.5},
+            failure=None,
+        ),
+        weights={"hidden.weight": np.array([[weights, 1.0]], dtype=np.float32)},
+    )
+
+
+def with_outcome(found: Record, **changed: Any) -> Record:
+    return replace(found, outcome=replace(found.outcome, **changed))
+
+
+def with_environment(**changed: Any) -> Record:
+    return record(environment={**ENVIRONMENT, **changed})
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    found = record()
+    texts = {**found.inputs.texts(), **found.outcome.texts()}
+    assert replace(found, weights={}) == Record.read(texts.__getitem__)
+
+
+def test_equal_records_are_identical() -> None:
+    apart = difference.between(record(), record())
+    assert apart.first is None
+    assert verdict.judge(apart, "portable") == ("IDENTICAL", ())
+    assert verdict.words(apart) == (
+        "Equal to the bit: losses (6), weights after steps (6), weights after epochs (3), final tensors (2), "
+        "predictions by part (1), errors (1).",
+    )
+
+
+def test_the_first_loss_that_differs_is_named_with_its_bits() -> None:
+    old = record()
+    steps = list(old.outcome.steps)
+    steps[3] = replace(steps[3], loss=float(np.nextafter(np.float32(2.5), np.float32(9))))
+    steps[5] = replace(steps[5], loss=7.0)
+    apart = difference.between(old, with_outcome(old, steps=tuple(steps)))
+    first = apart.first
+    assert first is not None
+    assert (first.what, first.step, first.epoch, first.batch, first.ulp) == ("loss", 3, 1, 1, 1)
+    assert apart.loss == first
+    text = "\n".join(verdict.words(apart))
+    assert (
+        "step 3 (epoch 1, batch 1), its loss: recorded 2.5 (0x40200000), now 2.50000024 (0x40200001), "
+        "1 ulp apart" in text
+    )
+    assert "losses (2 of 6)" in text
+    assert "The weights before that step agree: its batch or the network's forward pass differs." in text
+    assert text.endswith("Cause: unexplained. Every recorded input is the same.")
+
+
+def test_weights_after_a_step_come_before_the_next_loss() -> None:
+    old = record()
+    steps, weights = list(old.outcome.steps), list(old.outcome.step_weights)
+    steps[4] = replace(steps[4], loss=0.25)
+    weights[2] = (weights[2][0], "0" * 16)
+    found = with_outcome(old, steps=tuple(steps), step_weights=tuple(weights))
+    apart = difference.between(old, found)
+    assert apart.first is not None
+    assert (apart.first.what, apart.first.step, apart.first.tensor) == ("weights", 2, "hidden.bias")
+    assert apart.first.others == 0
+    assert apart.loss is not None
+    assert apart.loss.step == 4
+    assert "the update of this tensor alone differs" in "\n".join(verdict.words(apart))
+
+
+def test_final_weights_are_compared_element_by_element() -> None:
+    old = record()
+    new = with_outcome(
+        record(weights=float(np.nextafter(np.float32(0.5), np.float32(0)))),
+        final_weights={**old.outcome.final_weights, "hidden.weight": digest("another")},
+    )
+    apart = difference.between(old, new)
+    assert apart.first is not None
+    assert (apart.first.what, apart.first.tensor, apart.first.index) == (
+        "final weights",
+        "hidden.weight",
+        (0, 0),
+    )
+    assert apart.first.ulp == 1
+    assert "the final weights, hidden.weight[0, 0]: recorded 0.5 (0x3f000000), now 0.49999997" in "\n".join(
+        verdict.words(apart)
+    )
+
+
+CHANGED: list[tuple[str, dict[str, Any]]] = [
+    ("recipe.lr", {"recipe": Recipe(epochs=3, profile="portable", lr=0.002)}),
+    ("recipe.optimizer", {"recipe": Recipe(epochs=3, profile="portable", optimizer="rmsprop", momentum=0)}),
+    ("recipe.data_sha256", {"recipe": Recipe(epochs=3, profile="portable", data_sha256="0" * 64)}),
+    ("split", {"split_sha256": "0" * 64}),
+    ("code.commit", {"code": replace(CODE, commit="b" * 40, source_sha256="f" * 64)}),
+    ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
+    ("environment.packages.numpy", {"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}),
+    ("environment.python", {"environment": {**ENVIRONMENT, "python": "3.11.1"}}),
+    ("standardisation's scale", {"standardisation": {"mean": digest("mean"), "scale": digest("other")}}),
+    ("initial weights of hidden.bias", {"initial_weights": {"hidden.weight": digest(NAMES[0], "initial")}}),
+]
+
+
+@pytest.mark.parametrize(("name", "inputs"), CHANGED)
+def test_an_input_that_differs_is_named(name: str, inputs: dict[str, Any]) -> None:
+    changes = difference.between(record(), record(**inputs)).changes
+    assert name in [change.name for change in changes]
+    old, new = record(), record(**inputs)
+    steps = (replace(new.outcome.steps[0], loss=99.0), *new.outcome.steps[1:])
+    apart = difference.between(old, with_outcome(new, steps=steps))
+    assert verdict.judge(apart, "portable")[0] == "DIVERGED"
+    assert f"Possible causes, the first one first: {changes[0].name} is " in "\n".join(verdict.words(apart))
+
+
+def test_causes_stand_in_one_order() -> None:
+    every = dict(inputs for _, one in CHANGED for inputs in one.items())
+    names = [change.name for change in changes.changes(record().inputs, record(**every).inputs)]
+    kinds = [name.split(".")[0].split(" ")[0] for name in names]
+    assert list(dict.fromkeys(kinds)) == [
+        *("recipe", "split", "code", "environment", "standardisation's", "initial")
+    ]
+
+
+def test_another_commit_with_the_same_source_is_no_cause() -> None:
+    other = record(code=replace(CODE, commit="b" * 40, patch_sha256="c" * 64))
+    assert difference.between(record(), other).changes == ()
+
+
+def test_what_changes_no_bit_is_no_cause() -> None:
+    other = with_environment(cpu="another", system="Linux 7", installed={}, variables={"OMP_DYNAMIC": "1"})
+    assert difference.between(record(), other).changes == ()
+    native = {**ENVIRONMENT, "profile": "native"}
+    recipe = Recipe(epochs=3, profile="native")
+    old = record(recipe=recipe, environment=native)
+    new = record(recipe=recipe, environment={**native, "cpu": "another"})
+    assert changes.changes(old.inputs, new.inputs) == (
+        Change(name="environment.cpu", recorded="one", found="another"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "profile", "verdict_expected"),
+    [
+        ({"torch": {**ENVIRONMENT["torch"], "version": "2.14.0"}}, "portable", "INCONCLUSIVE"),  # type: ignore[dict-item]
+        ({"machine": "aarch64"}, "portable", "INCONCLUSIVE"),
+        ({"profile": "native"}, "portable", "INCONCLUSIVE"),
+        ({"cpu": "another"}, "portable", "DIVERGED"),
+        ({"cpu": "another", "profile": "native"}, "native", "INCONCLUSIVE"),
+        ({"torch": {**ENVIRONMENT["torch"], "threads": 2}}, "native", "DIVERGED"),  # type: ignore[dict-item]
+    ],
+)
+def test_it_cannot_be_asked_fairly_of_another_torch_or_machine(
+    changed: dict[str, Any], profile: str, verdict_expected: str
+) -> None:
+    old = record(recipe=Recipe(epochs=3, profile=profile), environment={**ENVIRONMENT, "profile": profile})
+    new = record(
+        recipe=Recipe(epochs=3, profile=profile), environment={**ENVIRONMENT, "profile": profile, **changed}
+    )
+    assert verdict.judge(difference.between(old, new), profile)[0] == "IDENTICAL"  # equal on any machine
+    steps = (replace(new.outcome.steps[0], loss=99.0), *new.outcome.steps[1:])
+    apart = difference.between(old, with_outcome(new, steps=steps))
+    found, reasons = verdict.judge(apart, profile)
+    assert found == verdict_expected
+    assert bool(reasons) == (found == "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "double", "expected"),
+    [
+        (1.0, 1.0, False, 0),
+        (0.0, -0.0, False, 0),
+        (1.0, float(np.nextafter(np.float32(1), np.float32(2))), False, 1),
+        (1.4e-45, -1.4e-45, False, 2),
+        (1.0, math.nextafter(1.0, 2.0), True, 1),
+        (3.4028234663852886e38, math.inf, False, 1),
+        (1.0, math.nan, False, None),
+    ],
+)
+def test_ulps_count_the_numbers_between(a: float, b: float, double: bool, expected: int | None) -> None:
+    assert ulps(a, b, double=double) == expected
+
+
+def test_a_zero_of_another_sign_is_a_difference() -> None:
+    old = record()
+    steps = (replace(old.outcome.steps[0], loss=0.0), *old.outcome.steps[1:])
+    negative = (replace(old.outcome.steps[0], loss=-0.0), *old.outcome.steps[1:])
+    apart = difference.between(with_outcome(old, steps=steps), with_outcome(old, steps=negative))
+    assert apart.first is not None
+    assert apart.first.ulp == 0
+
+
+def test_a_shorter_record_is_a_difference() -> None:
+    old = record()
+    new = with_outcome(old, steps=old.outcome.steps[:4], step_weights=old.outcome.step_weights[:4])
+    apart = difference.between(old, new)
+    assert apart.first is not None
+    assert (apart.first.what, apart.first.recorded, apart.first.found) == ("steps", 6.0, 4.0)
+    assert "the number of steps: recorded 6, now 4" in "\n".join(verdict.words(apart))
+
+
+def test_of_several_verdicts_the_worst_decides() -> None:
+    def of(name: str) -> verdict.Verdict:
+        return verdict.Verdict(verdict=name, run="", source="", name="")
+
+    assert verdict.worst([]) == 0
+    assert verdict.worst([of("IDENTICAL"), of("INCONCLUSIVE")]) == 3
+    assert verdict.worst([of("DIVERGED"), of("INCONCLUSIVE")]) == 1
+    assert verdict.worst([of("DIVERGED"), of("TAMPERED"), of("IDENTICAL")]) == 4
+
+
+ANYTHING: list[dict[str, Any]] = [
+    {"steps": record().outcome.steps[:5]},
+    {"steps": tuple(replace(step, loss=math.nan) for step in record().outcome.steps)},
+    {"step_weights": tuple(("0" * 16, "0" * 16) for _ in range(6))},
+    {"step_weights": tuple(row[:1] for row in record().outcome.step_weights)},
+    {"epoch_weights": record().outcome.epoch_weights[:2]},
+    {"epoch_weights": ("0" * 64, *record().outcome.epoch_weights[1:])},
+    {"final_weights": {"hidden.weight": digest("hidden.weight", "final")}},
+    {"final_weights": {**record().outcome.final_weights, "more": "0" * 64}},
+    {"predictions": {}},
+    {"predictions": {**record().outcome.predictions, "test": "0" * 64}},
+    {"errors": {}},
+    {"errors": {"train_rmse": 3.5, "test_rmse": 1.0}},
+    {"errors": {"train_rmse": math.nextafter(3.5, 4.0)}},
+    {"failure": "The loss became inf"},
+    {"pruned": "After epoch 1 it was worse"},
+]
+
+
+@pytest.mark.parametrize("changed", ANYTHING)
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_nothing_of_an_outcome_is_overlooked(changed: dict[str, Any], is_recorded: bool) -> None:
+    same, other = record(), with_outcome(record(), **changed)
+    apart = difference.between(other, same) if is_recorded else difference.between(same, other)
+    assert verdict.judge(apart, "portable")[0] == "DIVERGED"
+    assert "First difference: " in verdict.words(apart)[0]

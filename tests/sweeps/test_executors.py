@@ -1,0 +1,65 @@
+"""The processes of a sweep: whatever becomes of them, each job comes back once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from reproven import Recipe, Study
+from reproven.sweeps import executors
+from reproven.sweeps.executors import workers
+from reproven.sweeps.results import FINISHED, REFUSED
+from reproven.sweeps.worker import Ended, Job
+
+
+def job(number: int, name: str) -> Job:
+    return Job(
+        recipe=Recipe(seed=number, profile="native"),  # so that a process has nothing to prepare
+        sha256=f"{number:064}",
+        name=name,
+        point={},
+        study=Study(base={}),
+        parent="",
+        tracking_uri="",
+        experiment="",
+    )
+
+
+def die_or_count(job: Job) -> Ended:
+    """Notes that it was called; `poison` kills its process, `shy` does the first time."""
+    with Path(job.name).open("a") as file:
+        file.write(".")
+    calls = Path(job.name).stat().st_size
+    if job.name.startswith("poison") or (job.name == "shy" and calls == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Ended(state=FINISHED, metrics={"calls": calls})
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_job_that_kills_its_process_is_told_and_costs_no_other(
+    slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "work", die_or_count)
+    jobs = [job(n, f"sound {n}") for n in range(8)]
+    jobs[2:2] = [job(8, "poison"), job(9, "shy"), job(10, "poison too")]
+    ticks = Counter[str]()
+    with workers("processes", slots) as found:
+        ended = {one.name: what for one, what in found.results(jobs, lambda: ticks.update("."))}
+    assert len(ended) == 11
+    assert {name for name, what in ended.items() if what.state == REFUSED} == {"poison", "poison too"}
+    assert "Its process was killed 3 times" in ended["poison"].why
+    assert Path("poison").read_text() == "..."
+    assert ticks["."] > 0
+
+
+def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "work", die_or_count)
+    jobs = [job(n, f"sound {n}") for n in range(20)]
+    with workers("processes", 2) as found:
+        ended = list(found.results(jobs, lambda: None))
+    assert sorted(one.name for one, _ in ended) == sorted(one.name for one in jobs)
+    assert all(what.metrics["calls"] == 1 for _, what in ended)

@@ -1,0 +1,202 @@
+"""Tables: the bundled ones are what they should be, and a bad one is named by file, column and row."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from conftest import ROOT
+from reproven.errors import DataError
+from reproven.training import data
+
+
+def test_boston_is_the_published_table() -> None:
+    table = data.load("boston")
+    assert table.X.shape == (506, 13)
+    assert table.y.mean() == pytest.approx(22.53, abs=0.005)
+    assert (table.y.min(), table.y.max()) == (5, 50)
+    # the means that R's MASS::Boston summarises
+    published = [
+        3.6135,
+        11.36,
+        11.14,
+        0.0692,
+        0.5547,
+        6.285,
+        68.57,
+        3.795,
+        9.549,
+        408.2,
+        18.46,
+        356.67,
+        12.65,
+    ]
+    assert table.X.mean(axis=0) == pytest.approx(published, rel=5e-4)
+
+
+def test_boston_s_file_has_the_digest_that_its_description_gives() -> None:
+    folder = ROOT / "src/reproven/datasets"
+    digest = hashlib.sha256((folder / "boston.csv").read_bytes()).hexdigest()
+    assert f"`{digest}`" in (folder / "README.md").read_text()
+
+
+def test_boston_s_numbers_are_read_exactly() -> None:
+    lines = (ROOT / "src/reproven/datasets/boston.csv").read_text().splitlines()[1:]
+    expected = np.array([[float(cell) for cell in line.split(",")] for line in lines])
+    table = data.load("boston")
+    assert np.array_equal(np.column_stack([table.X, table.y]), expected)
+
+
+def test_every_digit_of_a_csv_is_read(tmp_path: Path) -> None:
+    scales = 10.0 ** np.arange(-30, 30).repeat(40)[:, None]
+    values = np.random.default_rng(0).normal(size=(2400, 2)) * scales
+    lines = "".join(f"{a!r},{y!r}\n" for a, y in values.tolist())
+    (tmp_path / "t.csv").write_text(f"a,y\n{lines}")
+    table = data.load(str(tmp_path / "t.csv"), target="y")
+    assert np.array_equal(np.column_stack([table.X, table.y]), values)
+
+
+def test_diabetes_is_scikit_learn_s() -> None:
+    table = data.load("diabetes")
+    assert table.X.shape == (442, 10)
+    assert table.target == "target"
+
+
+def test_columns_are_dropped() -> None:
+    assert "B" not in data.load("boston", drop=("B",)).features
+    assert len(data.load("boston", drop=("B",)).features) == 12
+
+
+def test_csv_and_parquet_are_the_same_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [0.1, 2, 3], "b": [1, 2, 4], "y": [1.5, 2.5, 3.5]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    first = data.load(str(tmp_path / "t.csv"), target="y")
+    assert first.features == ("a", "b")
+    assert first.sha256 == data.load(str(tmp_path / "t.parquet"), target="y").sha256
+    assert first.sha256 != data.load(str(tmp_path / "t.csv"), target="y", drop=("a",)).sha256
+    assert first.sha256 != data.load(str(tmp_path / "t.csv"), target="b").sha256
+
+
+def test_a_table_without_header_names_its_columns_by_number(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("1,2,3\n4,5,7\n")
+    table = data.load(str(tmp_path / "t.csv"), target="2")
+    assert table.features == ("0", "1")
+    assert table.y.tolist() == [3, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,y\n1,2\nbad,3\n", "column a, row 2 is 'bad', but must be a number. Mend or remove the row, or leave the column"),
+        ("a,y\n1,2\n2,bad\n", "column y, row 2 is 'bad', but must be a number. Mend or remove the row."),
+        ("a,y\n1,2\n,3\n", "column a, row 2 is missing, but must be a number."),
+        ("a,y\n1,2\n\n3,4\n", "row 2 is missing, but must be a number."),
+        ("a,y\nTrue,2\nFalse,3\n", "column a, row 1 is 'True', but must be a number."),
+        ("a,y\n1,2\n1,3\n", "column a is 1 in every row, from row 1 to row 2, so it says nothing. Try --drop a."),
+        ("a,y\n1,2\n3,2\n", "column y is 2 in every row, from row 1 to row 2, so it says nothing."),
+        ("a,y\n1,2\n", "has 1 row(s), but training needs at least 2."),
+        ("a,y\n", "is empty: it has 0 rows and 2 columns."),
+        ("", "is empty: 0 bytes."),
+        ("y\n1\n2\n", "has no feature left beside the target y."),
+        ("a,b\n1,2\n3,4\n", "has no column 'y'. There is a, b."),
+        ("a,y\n1,2\n3,4,5\n", "cannot be read as csv"),
+        ("a,a,y\n1,2,3\n3,4,5\n", "has several columns named a."),
+        ("a,y\n1e39,2\n3,4\n", "column a, row 1 is 1e+39, but must be a number that float32 can hold."),
+        ("a,y\ninf,2\n3,4\n", "column a, row 1 is inf, but must be a number that float32 can hold."),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        data.load(str(path), target="y")
+    assert str(caught.value).startswith(str(path))
+    assert words in str(caught.value)
+
+
+def test_a_text_column_may_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name,a,y\nx,1,2\nz,3,4\n")
+    assert data.load(str(tmp_path / "t.csv"), target="y", drop=("name",)).features == ("a",)
+
+
+def test_a_file_needs_a_target(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(DataError, match=r"has no target named\. Name the column to predict with --target"):
+        data.load(str(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bostn", "Did you mean boston?"),
+        ("gone.csv", "gone.csv is not there (looked in "),
+        ("book.xlsx", "neither a bundled table nor a .csv or .parquet file"),
+    ],
+)
+def test_a_table_that_is_not_there_is_named(name: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        data.load(name)
+    assert words in str(caught.value)
+
+
+def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet"):
+        data.load(str(tmp_path / "t.parquet"), target="y")
+
+
+def test_the_target_cannot_be_dropped() -> None:
+    with pytest.raises(DataError, match="MEDV is both the target and dropped"):
+        data.load("boston", drop=("MEDV",))
+
+
+@pytest.mark.parametrize("name", ["boston", "diabetes"])
+@pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5])
+def test_split_and_scale_are_those_of_scikit_learn(name: str, test_size: float) -> None:
+    table = data.load(name)
+    for seed in range(5):
+        dataset = data.split(table, test_size=test_size, seed=seed)
+        train, test = train_test_split(np.arange(len(table.y)), test_size=test_size, random_state=seed)
+        assert np.array_equal(dataset.train_rows, train)
+        assert np.array_equal(dataset.test_rows, test)
+        scaler = StandardScaler().fit(table.X[train])
+        assert np.array_equal(dataset.mean, scaler.mean_)
+        assert np.array_equal(dataset.scale, scaler.scale_)
+        X, _ = dataset.tensors(test)
+        assert np.array_equal(X.numpy(), scaler.transform(table.X[test]).astype(np.float32))
+
+
+def test_scale_is_scikit_learn_s_for_awkward_columns_too() -> None:
+    for seed in range(40):
+        X = np.random.default_rng(seed).normal(1e6 * (seed % 3), 10.0 ** (seed % 7 - 8), (50 + seed, 7))
+        X[:, 3] = 5
+        scaler = StandardScaler().fit(X)
+        mean, scale = data.standardisation(X)
+        assert np.array_equal(mean, scaler.mean_)
+        assert np.array_equal(scale, scaler.scale_)
+
+
+def test_all_rows_are_trained_on_without_a_test_size() -> None:
+    dataset = data.split(data.load("boston"), test_size=0, seed=1)
+    assert dataset.train_rows.tolist() == list(range(506))
+    assert len(dataset.test_rows) == 0
+
+
+def test_a_test_size_that_leaves_no_row_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n3,4\n")
+    table = data.load(str(tmp_path / "t.csv"), target="y")
+    with pytest.raises(DataError, match=r"test_size 0\.9 leaves none to train on"):
+        data.split(table, test_size=0.9, seed=1)
+
+
+def test_split_digest_names_the_rows() -> None:
+    table = data.load("boston")
+    digests = {data.split(table, test_size=0.2, seed=seed).split_sha256 for seed in (1, 1, 2)}
+    assert len(digests) == 2

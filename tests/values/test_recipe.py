@@ -1,0 +1,181 @@
+"""The recipe: checked, canonical, and the same whatever spelling it came in."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+
+from reproven.errors import InvalidInput
+from reproven.values.recipe import OPTIMIZERS, OPTIONS, Recipe, layer_names
+
+
+def problems(**texts: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        Recipe.parse(texts)
+    return str(caught.value)
+
+
+def test_json_reads_back_as_the_same_recipe() -> None:
+    recipe = Recipe(
+        variant="sequential",
+        optimizer="adam",
+        layer_lr=(("regression", 0.01), ("hidden", 1e-4)),
+        betas=(0.8, 0.99),
+        drop=("B", "AGE"),
+        init="normal:std=0.5",
+        lr=1 / 3,
+    )
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert Recipe.from_json(recipe.to_json()).sha256 == recipe.sha256
+
+
+def test_spelling_does_not_change_the_recipe() -> None:
+    plain = Recipe(optimizer="adam", init="normal", hidden=(10,), lr=0.001)
+    spelt = Recipe.parse(
+        {
+            "optimizer": "adam",
+            "betas": "0.9, 0.999",
+            "eps": "1e-08",
+            "amsgrad": "no",
+            "weight_decay": "0",
+            "init": "normal:std=1.0,mean=0",
+            "hidden": "10",
+            "lr": "1e-3",
+            "split_seed": "12",
+        }
+    )
+    assert spelt == plain
+    assert spelt.sha256 == plain.sha256
+
+
+def test_split_seed_follows_the_seed() -> None:
+    assert Recipe(seed=5).split_seed == 5
+    assert Recipe(seed=5, split_seed=7).split_seed == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("data", " ", "data is ' ', but must be text, not blank. Try --data boston."),
+        ("data_sha256", "abc", "data_sha256 is 'abc', but must be a sha256 of 64 hexadecimal digits."),
+        ("target", "", "target is '', but must be text, not blank. Try --target MEDV."),
+        ("drop", "B,,", "drop is ['B', '', ''], but must be names, separated by commas. Try --drop B."),
+        ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
+        ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
+        ("split_seed", "-1", "split_seed is -1, but must be a whole number from 0 to 4294967295."),
+        ("variant", "modul", "variant is 'modul', but must be one of module, sequential."),
+        (
+            "hidden",
+            "10,0",
+            "hidden is [10, 0], but must be whole numbers of at least 1, separated by commas.",
+        ),
+        ("hidden", "9" * 30, "but must be whole numbers of at least 1, separated by commas."),
+        ("hidden", "", "hidden is '', but must be whole numbers of at least 1, separated by commas."),
+        ("init", "xavier", "must be an initialisation scheme. Did you mean xavier_normal?"),
+        ("init", "normal:std=-1", "std of normal is -1, but must be greater than 0."),
+        ("init", "normal:mu=1", "normal has no argument 'mu'. There is mean, std."),
+        ("init", "sparse", "sparse needs sparsity, as in sparse:sparsity=0.1."),
+        ("init", "sparse:sparsity=2", "sparsity of sparse is 2, but must be from 0 to 1."),
+        ("init", "uniform:a=1,b=0", "uniform needs a less than b, not 1.0 and 0.0."),
+        ("init", "uniform:a=x", "a of uniform is 'x', but must be a number."),
+        ("init", "kaiming_normal:mode=fan", "mode is 'fan'. Did you mean fan_in?"),
+        ("init", "dirac", "init is dirac, but that is for convolutions alone. Try --init eye."),
+        ("init_bias", "inf", "init_bias is inf, but must be a finite number. Try --init-bias 0.1."),
+        ("optimizer", "lion", "optimizer is 'lion', but must be one of sgd, adam, adamw, rmsprop."),
+        ("lr", "-0.1", "lr is -0.1, but must be greater than 0. Try --lr 0.001."),
+        ("lr", "fast", "lr is 'fast', but must be greater than 0. Try --lr 0.001."),
+        ("layer_lr", "hidden1", "layer_lr is 'hidden1', but must be NAME=RATE pairs"),
+        ("layer_lr", "hidden1=0", "layer_lr is [('hidden1', 0.0)], but must be NAME=RATE pairs"),
+        ("momentum", "-1", "momentum is -1.0, but must be at least 0. Try --momentum 0.9."),
+        ("dampening", "x", "dampening is 'x', but must be a finite number. Try --dampening 0."),
+        ("nesterov", "perhaps", "nesterov is 'perhaps', but must be true or false. Try --nesterov true."),
+        ("nesterov", "true", "nesterov is true, but needs momentum greater than 0 and dampening 0."),
+        ("weight_decay", "-1", "weight_decay is -1.0, but must be at least 0."),
+        ("betas", "0.9", "betas is [0.9], but must be two numbers, each at least 0 and less than 1"),
+        ("eps", "-1e-8", "eps is -1e-08, but must be at least 0. Try --eps 1e-8."),
+        ("amsgrad", "2", "amsgrad is '2', but must be true or false."),
+        ("alpha", "1", "alpha is 1.0, but must be at least 0 and less than 1. Try --alpha 0.99."),
+        ("centered", "", "centered is '', but must be true or false."),
+        ("epochs", "0", "epochs is 0, but must be a whole number from 1 to 2147483647. Try --epochs 30."),
+        ("epochs", "1.5", "epochs is '1.5', but must be a whole number from 1 to 2147483647."),
+        ("batch_size", "many", "batch_size is 'many', but must be a whole number from 1 to 2147483647."),
+        ("seed", "4294967296", "seed is 4294967296, but must be a whole number from 0 to 4294967295."),
+        ("profile", "exact", "profile is 'exact', but must be one of portable, native."),
+        ("device", "tpu", "device is 'tpu', but must be one of cpu, cuda, auto. Try --device cpu."),
+    ],
+)
+def test_a_bad_value_is_named(name: str, text: str, words: str) -> None:
+    assert words in problems(**{name: text})
+
+
+def test_every_option_has_a_test_of_its_error() -> None:
+    (marker,) = test_a_bad_value_is_named.pytestmark  # type: ignore[attr-defined]
+    assert {name for name, _, _ in marker.args[1]} == set(OPTIONS)
+
+
+def test_all_problems_come_in_one_error() -> None:
+    found = problems(lr="-1", epochs="none", optimizer="adam", momentum="0.9").splitlines()
+    assert len(found) == 3
+    assert found[2] == (
+        "momentum is given, but adam has no such option; it belongs to sgd, rmsprop. "
+        "Leave it out, or use --optimizer sgd."
+    )
+
+
+def test_unknown_layers_list_the_layers_there_are() -> None:
+    assert "Did you mean hidden1? There is hidden1, hidden2, regression." in problems(layer_lr="hiden1=1")
+    assert "There is hidden, hidden.0, hidden.2, regression." in problems(
+        variant="sequential", layer_lr="x=1"
+    )
+
+
+def test_layers_may_be_named_once_and_not_within_another() -> None:
+    assert "layer_lr names regression 2 times." in problems(layer_lr="regression=1,regression=2")
+    assert "layer_lr names hidden.0 and hidden, which holds it." in problems(
+        variant="sequential", layer_lr="hidden=1,hidden.0=2"
+    )
+
+
+def test_python_values_are_checked_as_text_is() -> None:
+    wrong: dict[str, Any] = {"lr": "0.1", "epochs": True, "hidden": 10, "nesterov": 1, "drop": "B"}
+    with pytest.raises(InvalidInput) as caught:
+        Recipe(**wrong)
+    assert len(caught.value.problems) == len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "The recipe is not JSON"),
+        ("[]", "The recipe is not of format 1"),
+        ('{"format": 2}', "The recipe is not of format 1"),
+        ('{"format": 1, "lrs": 1}', "The recipe has unknown fields: lrs."),
+        ('{"format": 1, "lr": "1"}', "lr is '1', but must be greater than 0."),
+        ('{"format": 1, "hidden": {"a": 1}}', "hidden is {'a': 1}, but must be"),
+        ('{"format": 1, "optimizer": ["sgd"]}', "optimizer is ['sgd'], but must be one of"),
+    ],
+)
+def test_a_broken_recipe_is_refused(text: str, words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Recipe.from_json(text)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_defaults_are_those_of_torch(optimizer: str) -> None:
+    names = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+    parameters = inspect.signature(getattr(torch.optim, names[optimizer])).parameters
+    for name, default in OPTIMIZERS[optimizer].items():
+        assert parameters[name].default == default
+
+
+def test_layer_names_are_those_of_the_networks() -> None:
+    from reproven.training.building import build_mlp
+
+    for variant in ("module", "sequential"):
+        network = build_mlp(variant, 4, (3, 2, 5), init="default", bias=None, seed=0)
+        named = {name for name, module in network.named_modules() if name and list(module.parameters())}
+        assert set(layer_names(variant, (3, 2, 5))) == named
