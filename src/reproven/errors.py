@@ -46,6 +46,19 @@ class RevivalError(ReprovenError):
     """A saved model cannot be brought back: missing, broken, or refused because it is not safe."""
 
 
+class Unreadable(RevivalError):
+    """A file cannot be read. It says the file and the reason apart, so that who wants it may say its name.
+
+    Args:
+        path: The file.
+        reason: Words that follow its name, and a full stop.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{path} {reason}")
+
+
 def name_among(wanted: str, names: Iterable[str]) -> str:
     """Returns the advice for a name that does not exist: the near miss if any, and all there are."""
     names = list(names)

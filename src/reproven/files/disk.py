@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from reproven.errors import RevivalError
+from reproven.errors import Unreadable
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -52,11 +52,11 @@ def read_text(path: Path) -> str:
     """Reads a UTF-8 file.
 
     Raises:
-        RevivalError: It is missing or not such a file.
+        Unreadable: It is missing or not such a file.
     """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RevivalError(f"{path} is not there.") from error
+        raise Unreadable(path, "is not there.") from error
     except (OSError, ValueError) as error:
-        raise RevivalError(f"{path} cannot be read: {first_line(error)}.") from error
+        raise Unreadable(path, f"cannot be read: {first_line(error)}.") from error

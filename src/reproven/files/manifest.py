@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reproven.errors import RecordError, RevivalError
+from reproven.errors import RecordError, Unreadable
 from reproven.files.disk import write_text
 from reproven.files.names import MANIFEST
 from reproven.files.texts import FORMAT, json_text, json_value
@@ -30,6 +30,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _SAME = " Its tensors are the same."
+ABSENT = "is not there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _tensors(path: Path) -> dict[str, str]:
     """The digests of the tensors in a file that torch.save wrote.
 
     Raises:
-        RevivalError: It cannot be read safely.
+        Unreadable: It cannot be read safely.
     """
     from torch import nn
 
@@ -150,7 +151,7 @@ def _tensors(path: Path) -> dict[str, str]:
 
 
 def oddity(folder: Path, path: str) -> str | None:
-    """Why a path in a folder is no plain file that can be read, in a sentence; None where it is one.
+    """Why a path in a folder is no plain file that can be read, in words that follow it; None where it is.
 
     Nothing is opened: to open a named pipe is to wait for whoever writes into it.
     """
@@ -158,17 +159,17 @@ def oddity(folder: Path, path: str) -> str | None:
     inner = [file, *file.parents][: len(PurePosixPath(path).parts)]
     try:
         if any(part.is_symlink() for part in inner):
-            return f"{path} is a symbolic link or lies behind one, which no record has."
+            return "is a symbolic link or lies behind one, which no record has."
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return f"{path} is missing."
+        return ABSENT
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror}."
+        return f"cannot be read: {error.strerror}."
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a special file")
-        return f"{path} is {kind}, but must be a plain file."
+        return f"is {kind}, but must be a plain file."
     if found.st_size > LIMIT:
-        return f"{path} has {found.st_size} bytes, but no file of a record has more than {LIMIT}."
+        return f"has {found.st_size} bytes, but no file of a record has more than {LIMIT}."
     return None
 
 
@@ -177,7 +178,7 @@ def check(manifest: Manifest, folder: Path) -> Iterator[str]:
     for path, entry in manifest.files.items():
         file = folder / path
         if odd := oddity(folder, path):
-            yield odd
+            yield f"{path} {'is missing.' if odd == ABSENT else odd}"
         elif (found := file_sha256(file)) != entry.sha256:
             size = file.stat().st_size
             sizes = f" ({size} bytes instead of {entry.size})" if size != entry.size else ""
@@ -193,8 +194,8 @@ def _which(file: Path, entry: Entry) -> str:
         return ""
     try:
         found = _tensors(file)
-    except RevivalError as error:
-        return f" {str(error).replace(str(file), 'It')}"
+    except Unreadable as error:
+        return f" It {error.reason}"
     names = [
         name for name in dict.fromkeys([*entry.tensors, *found]) if found.get(name) != entry.tensors.get(name)
     ]

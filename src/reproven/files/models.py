@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reproven.errors import RevivalError
+from reproven.errors import RevivalError, Unreadable
 from reproven.files import archive, pickles
 from reproven.files.archive import OddArchive
 from reproven.files.disk import first_line, is_file, write_bytes
@@ -61,11 +61,11 @@ def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
         A regressor on the CPU and in evaluation mode, or a state_dict of float32 and float64 tensors.
 
     Raises:
-        RevivalError: The file is missing, broken, holds something else, or names a class or function
+        Unreadable: The file is missing, broken, holds something else, or names a class or function
             that is not allowed.
     """
     if not is_file(path):
-        raise RevivalError(f"{path} is not a file. Give a run id, a models:/ URI or a file.")
+        raise Unreadable(path, "is not a file. Give a run id, a models:/ URI or a file.")
     try:
         content = archive.read(path)
         if not archive.is_archive(content):
@@ -75,13 +75,14 @@ def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
             raise _Odd(f"it names {', '.join(foreign[:_MANY])}")
         return _Reader(records).model(pickles.read(records[archive.PICKLE]))
     except (_Odd, OddArchive, OddPickle) as error:
-        raise RevivalError(
-            f"{path} is refused: {error}. Only files that torch.save wrote are read, with this package's "
+        raise Unreadable(
+            path,
+            f"is refused: {error}. Only files that torch.save wrote are read, with this package's "
             "networks and torch's tensors in them, and nothing in the file has run. Do not load it in "
             "another way unless you trust who made it."
         ) from error
     except OSError as error:
-        raise RevivalError(f"{path} cannot be read: {first_line(error)}.") from error
+        raise Unreadable(path, f"cannot be read: {first_line(error)}.") from error
 
 
 def read_tensors(content: bytes) -> dict[str, Tensor]:

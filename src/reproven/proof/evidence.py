@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from reproven.errors import RecordError, RevivalError
+from reproven.errors import RecordError, Unreadable
 from reproven.files import disk, manifest, names
 from reproven.files.manifest import Manifest
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
@@ -49,13 +49,13 @@ class Evidence:
         """
         path = self.folder / name
         if odd := manifest.oddity(self.folder, name):
-            raise RecordError(odd.replace("is missing", "is not there"))
+            raise RecordError(f"{name} {odd}")
         if (size := path.stat().st_size) > _LONGEST_TEXT:
             raise RecordError(f"{name} has {size} bytes, but no text of a record has over {_LONGEST_TEXT}.")
         try:
             return disk.read_text(path)
-        except RevivalError as error:
-            raise RecordError(str(error).replace(str(path), name)) from error
+        except Unreadable as error:
+            raise RecordError(f"{name} {error.reason}") from error
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -88,12 +88,12 @@ class Evidence:
         if names.STATE_DICT not in self.manifest.files:
             return record
         if odd := manifest.oddity(self.folder, names.STATE_DICT):
-            raise RecordError(odd)
+            raise RecordError(f"{names.STATE_DICT} {odd}")
         from reproven.files.models import read_torch
 
         try:
             tensors = read_torch(self.folder / names.STATE_DICT)
-        except RevivalError as error:
+        except Unreadable as error:
             raise RecordError(str(error)) from error
         if not isinstance(tensors, dict):
             raise RecordError(f"{names.STATE_DICT} holds a whole model, but must hold a state_dict.")

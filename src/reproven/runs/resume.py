@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reproven.arithmetic import profiles
-from reproven.errors import InvalidInput, RecordError, RevivalError
+from reproven.errors import InvalidInput, RecordError, Unreadable
 from reproven.files import disk
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_object
@@ -113,7 +113,7 @@ def _resume(
 def _text(book: Logbook, name: str) -> str:
     try:
         return disk.read_text(book.files / name)
-    except RevivalError as error:
+    except Unreadable as error:
         raise RecordError(str(error)) from error
 
 
