@@ -141,6 +141,19 @@ VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
     "sequential": MLPSequential,
 }
 
+
+def unset(kind: type[MLPModule | MLPSequential], inputs: int, hidden: tuple[int, ...]) -> nn.Module:
+    """A network whose weights mean nothing yet, for whoever has them already.
+
+    Args:
+        kind: One of `VARIANTS`.
+        inputs: Number of features.
+        hidden: Width of each hidden layer.
+    """
+    with torch.random.fork_rng(devices=[]):  # torch draws some all the same
+        return kind(inputs, hidden)
+
+
 #: Every class that a whole pickled model may name; reading refuses all others.
 CLASSES: tuple[type, ...] = (
     MLPModule,

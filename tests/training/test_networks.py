@@ -11,8 +11,8 @@ from torch import nn
 
 from reproven import networks
 from reproven.errors import InvalidInput
-from reproven.runs.weights import build
 from reproven.training import building
+from reproven.training.building import build_blueprint as build
 from reproven.values.blueprint import Blueprint
 from reproven.values.schemes import INIT_SCHEMES
 

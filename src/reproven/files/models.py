@@ -24,14 +24,13 @@ from reproven.files.archive import OddArchive
 from reproven.files.disk import first_line, is_file, write_bytes
 from reproven.files.names import MODEL, STATE_DICT
 from reproven.files.pickles import PERSISTENT, Made, Named, OddPickle
-from reproven.networks import CLASSES, MLPModule, MLPSequential, Regressor
+from reproven.networks import CLASSES, VARIANTS, Regressor, unset
 
 _TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
 _ORDERED, _SET = "collections OrderedDict", "__builtin__ set"
 _STORAGES = {"torch FloatStorage": "<f4", "torch DoubleStorage": "<f8"}
 _DEPTH = 3  # of modules: regressor, network, hidden, layer
 _MANY = 20  # names in one error
-_NETWORKS = (MLPModule, MLPSequential)
 
 
 class _Odd(ValueError):
@@ -79,7 +78,7 @@ def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
             path,
             f"is refused: {error}. Only files that torch.save wrote are read, with this package's "
             "networks and torch's tensors in them, and nothing in the file has run. Do not load it in "
-            "another way unless you trust who made it."
+            "another way unless you trust who made it.",
         ) from error
     except OSError as error:
         raise Unreadable(path, f"cannot be read: {first_line(error)}.") from error
@@ -254,7 +253,7 @@ def _refuse_items(hooks: Any, name: str) -> None:
 
 def _fresh(made: Any, tensors: Mapping[str, Tensor], *, inputs: int) -> nn.Module:
     """A network of the described one's class and widths; it holds no more numbers than the file does."""
-    kinds = {_name_of(kind): kind for kind in _NETWORKS}
+    kinds = {_name_of(kind): kind for kind in VARIANTS.values()}
     kind = kinds.get(made.name) if isinstance(made, Made) else None
     if kind is None:
         raise _Odd(f"its network is a {_kind(made)}, but must be one of this package's")
@@ -263,8 +262,7 @@ def _fresh(made: Any, tensors: Mapping[str, Tensor], *, inputs: int) -> nn.Modul
     wanted = [(width_out, width_in) for width_in, width_out in pairwise((inputs, *widths))]
     if shapes != wanted or len(widths) < 2 or widths[-1] != 1 or min(widths) < 1:
         raise _Odd(f"its layers have weights of the shapes {str(shapes)[:200]}, which make no perceptron")
-    with torch.random.fork_rng(devices=[]):
-        return kind(inputs, tuple(widths[:-1]))
+    return unset(kind, inputs, tuple(widths[:-1]))
 
 
 def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:

@@ -11,8 +11,8 @@ from reproven.errors import InvalidInput, ReprovenError, RevivalError
 from reproven.files import disk, models, names
 from reproven.files.names import RECIPE
 from reproven.files.texts import json_value
-from reproven.networks import Regressor
-from reproven.training.building import build_mlp, weights_in_mlp
+from reproven.networks import VARIANTS, Regressor, unset
+from reproven.training.building import weights_in_mlp
 from reproven.values.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regres
         has = sum(tensor.numel() for tensor in state_dict.values())
         if has != (wants := weights_in_mlp(len(features), recipe.hidden)):
             raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
-        network = build_mlp(recipe.variant, len(features), recipe.hidden, init="default", bias=None, seed=0)
+        network = unset(VARIANTS[recipe.variant], len(features), recipe.hidden)
         network.load_state_dict(state_dict)
         mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in ("mean", "scale"))
         if mean.shape != (len(features),) or scale.shape != mean.shape:

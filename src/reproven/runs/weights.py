@@ -6,11 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from torch import nn
-
-from reproven.errors import InvalidInput
 from reproven.files import disk, models, names
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_text
@@ -19,7 +15,8 @@ from reproven.store.address import without_credentials
 from reproven.store.images import write_image
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, HAS_IMAGES, PREFIX, code_tags
-from reproven.training import building, figures
+from reproven.training import figures
+from reproven.training.building import build_blueprint
 from reproven.training.histograms import as_json, weight_histograms
 from reproven.values.blueprint import Blueprint
 
@@ -62,7 +59,7 @@ def weights(
         InvalidInput: The scheme does not fit the network, as `dirac` and a linear layer.
         StoreError: The store refuses.
     """
-    network = build(blueprint)
+    network = build_blueprint(blueprint)
     found = weight_histograms(network, blueprint.bins)
     scheme = blueprint.init.partition(":")[0]
     figure = figures.weights({"": found}, f"Initial weights of {blueprint.network}, {blueprint.init}")
@@ -93,23 +90,3 @@ def weights(
             artifact_uri=run.info.artifact_uri,
             parameters={name: list(p.shape) for name, p in network.named_parameters()},
         )
-
-
-def build(blueprint: Blueprint) -> nn.Module:
-    """The network of a blueprint, on the CPU, with its initial weights.
-
-    Raises:
-        InvalidInput: The scheme does not fit the network.
-    """
-    how: Any = {"init": blueprint.init, "bias": blueprint.init_bias, "seed": blueprint.seed}
-    try:
-        if blueprint.network == "conv":
-            return building.build_convolution(**how)
-        if blueprint.network == "testnet":
-            return building.build_convolutional(**how)
-        inputs, hidden = blueprint.inputs or 0, blueprint.hidden or ()
-        environment.require_memory(building.weights_in_mlp(inputs, hidden), hidden)
-        return building.build_mlp(blueprint.variant or "", inputs, hidden, **how)
-    except ValueError as error:
-        problem = f"init is {blueprint.init}, which does not fit {blueprint.network}: {error}."
-        raise InvalidInput([f"{problem} Try --init xavier_uniform."]) from error

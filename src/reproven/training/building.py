@@ -5,52 +5,64 @@ The one place that draws initial weights; it forks torch's global generator and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import nn
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import nn
 
+from reproven.errors import InvalidInput
+from reproven.machine.environment import require_memory
 from reproven.networks import VARIANTS, ConvTestNet
+from reproven.values.blueprint import Blueprint
+from reproven.values.recipe import Recipe
 from reproven.values.schemes import parse_init
 
 
-def initialise(network: nn.Module, init: str, *, bias: float | None) -> None:
-    """Overwrites a network's weights with draws from torch's global generator, layer by layer.
-
-    `by_layer` is the notebook's `init_weights`: convolutions normal with mean 0 and std 0.5, linear
-    layers uniform on [-0.1, 0.1] with bias 0.01. The named schemes draw every weight and leave the
-    biases as they are. `networks` seeds the generator before and puts it back after.
+def build(recipe: Recipe, *, inputs: int) -> nn.Module:
+    """The network of a recipe, on the CPU, with its initial weights.
 
     Args:
-        network: Its Linear and Conv2d weights are overwritten in place.
-        init: A scheme as `parse_init` reads it; `default` leaves what torch drew at construction.
-        bias: Value of every bias, after the scheme; None leaves them.
+        recipe: What to build.
+        inputs: Number of features.
 
     Raises:
-        ValueError: The scheme does not fit a layer's shape, as `dirac` and a linear layer.
-
-    Source: https://docs.pytorch.org/docs/stable/nn.init.html
+        InvalidInput: It does not fit into memory.
     """
-    import torch
+    require_memory(weights_in_mlp(inputs, recipe.hidden), recipe.hidden)
+    try:
+        return build_mlp(
+            recipe.variant,
+            inputs,
+            recipe.hidden,
+            init=recipe.init,
+            bias=recipe.init_bias,
+            seed=recipe.seed,
+        )
+    except (RuntimeError, MemoryError) as error:
+        raise InvalidInput(
+            [f"hidden is {list(recipe.hidden)}, but such layers do not fit into memory. Try --hidden 10,10."]
+        ) from error
 
-    scheme, values = parse_init(init)
-    # modules() goes from the outside in and apply() the other way; among leaves both keep the order
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
-    for layer in layers:
-        if scheme == "by_layer" and isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.normal_(layer.weight, mean=0.0, std=0.5)
-        elif scheme == "by_layer":
-            torch.nn.init.uniform_(layer.weight, a=-0.1, b=0.1)
-            torch.nn.init.constant_(layer.bias, 0.01)  # type: ignore[arg-type]
-        elif scheme != "default":
-            getattr(torch.nn.init, f"{scheme}_")(layer.weight, **values)
-        if bias is not None and layer.bias is not None:
-            torch.nn.init.constant_(layer.bias, bias)
+
+def build_blueprint(blueprint: Blueprint) -> nn.Module:
+    """The network or the layer of a blueprint, on the CPU, with its initial weights.
+
+    Raises:
+        InvalidInput: The scheme does not fit the network, or this does not fit into memory.
+    """
+    init, bias, seed = blueprint.init, blueprint.init_bias, blueprint.seed
+    try:
+        if blueprint.network == "conv":
+            return _seeded(lambda: nn.Conv2d(3, 16, 3), init=init, bias=bias, seed=seed)
+        if blueprint.network == "testnet":
+            return _seeded(ConvTestNet, init=init, bias=bias, seed=seed)
+        inputs, hidden = blueprint.inputs or 0, blueprint.hidden or ()
+        require_memory(weights_in_mlp(inputs, hidden), hidden)
+        return build_mlp(blueprint.variant or "", inputs, hidden, init=init, bias=bias, seed=seed)
+    except ValueError as error:
+        problem = f"init is {init}, which does not fit {blueprint.network}: {error}."
+        raise InvalidInput([f"{problem} Try --init xavier_uniform."]) from error
 
 
 def build_mlp(
@@ -74,16 +86,6 @@ def weights_in_mlp(inputs: int, hidden: tuple[int, ...]) -> int:
     return sum((width_in + 1) * width_out for width_in, width_out in pairwise((inputs, *hidden, 1)))
 
 
-def build_convolutional(*, init: str, bias: float | None, seed: int) -> nn.Module:
-    """The convolutional TestNet, initialised as `build_mlp` does it."""
-    return _seeded(ConvTestNet, init=init, bias=bias, seed=seed)
-
-
-def build_convolution(*, init: str, bias: float | None, seed: int) -> nn.Module:
-    """The notebook's single layer Conv2d(3, 16, 3), initialised as `build_mlp` does it."""
-    return _seeded(lambda: nn.Conv2d(3, 16, 3), init=init, bias=bias, seed=seed)
-
-
 def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator, and so
         torch.default_generator.manual_seed(seed)  # does torch.nn.init.sparse_ whatever it is given
@@ -91,3 +93,35 @@ def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, se
         torch.default_generator.manual_seed(seed)
         initialise(network, init, bias=bias)
     return network
+
+
+def initialise(network: nn.Module, init: str, *, bias: float | None) -> None:
+    """Overwrites a network's weights with draws from torch's global generator, layer by layer.
+
+    `by_layer` is the notebook's `init_weights`: convolutions normal with mean 0 and std 0.5, linear
+    layers uniform on [-0.1, 0.1] with bias 0.01. The named schemes draw every weight and leave the
+    biases as they are. `_seeded` seeds the generator before and puts it back after.
+
+    Args:
+        network: Its Linear and Conv2d weights are overwritten in place.
+        init: A scheme as `parse_init` reads it; `default` leaves what torch drew at construction.
+        bias: Value of every bias, after the scheme; None leaves them.
+
+    Raises:
+        ValueError: The scheme does not fit a layer's shape, as `dirac` and a linear layer.
+
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html
+    """
+    scheme, values = parse_init(init)
+    # modules() goes from the outside in and apply() the other way; among leaves both keep the order
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    for layer in layers:
+        if scheme == "by_layer" and isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, mean=0.0, std=0.5)
+        elif scheme == "by_layer":
+            torch.nn.init.uniform_(layer.weight, a=-0.1, b=0.1)
+            torch.nn.init.constant_(layer.bias, 0.01)  # type: ignore[arg-type]
+        elif scheme != "default":
+            getattr(torch.nn.init, f"{scheme}_")(layer.weight, **values)
+        if bias is not None and layer.bias is not None:
+            torch.nn.init.constant_(layer.bias, bias)

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reproven import networks
 from reproven.arithmetic import operations, profiles
-from reproven.errors import InvalidInput
 from reproven.machine import environment
-from reproven.training import building, data, evaluation, loop, optimizers
+from reproven.training import data, evaluation, loop, optimizers
+from reproven.training.building import build
 from reproven.training.data import Dataset
 from reproven.training.loop import State
 from reproven.values.recipe import Recipe
@@ -68,7 +68,7 @@ class Prepared:
         Args:
             recipe: Differs from this one in the optimizer and its rates and options alone.
         """
-        network = _build(recipe, inputs=len(self.dataset.table.features)).to(str(recipe.device))
+        network = build(recipe, inputs=len(self.dataset.table.features)).to(str(recipe.device))
         return replace(self, recipe=recipe, state=State.fresh(network, seed=recipe.seed))
 
     def _options(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def prepare(recipe: Recipe) -> Prepared:
         recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
     )
     dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
-    network = _build(recipe, inputs=len(table.features)).to(device)
+    network = build(recipe, inputs=len(table.features)).to(device)
     parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}
     return Prepared(
         recipe=recipe,
@@ -133,20 +133,3 @@ def prepare(recipe: Recipe) -> Prepared:
         state=State.fresh(network, seed=recipe.seed),
         parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
     )
-
-
-def _build(recipe: Recipe, *, inputs: int) -> nn.Module:
-    environment.require_memory(building.weights_in_mlp(inputs, recipe.hidden), recipe.hidden)
-    try:
-        return building.build_mlp(
-            recipe.variant,
-            inputs,
-            recipe.hidden,
-            init=recipe.init,
-            bias=recipe.init_bias,
-            seed=recipe.seed,
-        )
-    except (RuntimeError, MemoryError) as error:
-        raise InvalidInput(
-            [f"hidden is {list(recipe.hidden)}, but such layers do not fit into memory. Try --hidden 10,10."]
-        ) from error
