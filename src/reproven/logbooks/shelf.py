@@ -16,6 +16,7 @@ from reproven.errors import InvalidInput, RecordError
 from reproven.files.disk import write_text
 from reproven.files.texts import FORMAT, json_text
 from reproven.logbooks.logbook import HIDDEN, PLAN, Logbook, Plan
+from reproven.values.run_ids import run_and_path
 
 FOLDER = "REPROVEN_STATE"  # the variable that names another place for all logbooks
 
@@ -88,9 +89,9 @@ def tidy() -> None:
 
 def find(run: str) -> Logbook | None:
     """The logbook of a run, by its own id or by the run's id in a store."""
-    run = run.removeprefix("runs:/").strip("/")
+    run_id, _ = run_and_path(run)
     for book in every():
         with contextlib.suppress(RecordError):  # of another run
-            if run in (book.id, book.sent.run_id, book.plan.adopted):
+            if run_id in (book.id, book.sent.run_id, book.plan.adopted):
                 return book
     return None

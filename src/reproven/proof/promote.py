@@ -19,14 +19,11 @@ from reproven.store.summary import Summary
 from reproven.store.tags import PREFIX, SEAL, VERDICT
 from reproven.values.metrics import more_is_better
 from reproven.values.model_name import registration_problems
-
-if TYPE_CHECKING:
-    from reproven.values.record import Step
+from reproven.values.record import Watch, unwatched
+from reproven.values.run_ids import run_and_path
 
 _FORCED = f"{PREFIX}forced"  # on a version: what spoke against it
 _METRIC = f"{PREFIX}metric."
-
-Watch = Callable[["Iterable[Step]", int], "Iterable[Step]"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +60,7 @@ def promote(
     metric: str = "test_rmse",
     force: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = lambda steps, total: steps,
+    watch: Watch = unwatched,
 ) -> Promoted:
     """Points an alias at the version of a run, if its audit finds nothing and its replay says IDENTICAL.
 
@@ -92,7 +89,7 @@ def promote(
         raise InvalidInput(problems)
     store = Store(tracking_uri)
     registry = Registry(store)
-    run_id = str(run).removeprefix("runs:/").strip("/") if run else _best(store, str(best_of), metric).run_id
+    run_id = run_and_path(run)[0] if run else _best(store, str(best_of), metric).run_id
     registry.model_of(run_id)  # there must be one
     audited = audit(run_id, tracking_uri=tracking_uri)
     replayed = replay(run_id, tracking_uri=tracking_uri, watch=watch)

@@ -34,7 +34,7 @@ from reproven.store.address import without_credentials
 from reproven.store.open_run import Run
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, PRUNED, REPLAY_OF, REPLAYED, VERDICT
-from reproven.values.record import Record
+from reproven.values.record import Record, Watch, unwatched
 
 if TYPE_CHECKING:
     from reproven.proof.difference import Difference
@@ -46,8 +46,6 @@ REPORT = "replay.json"
 FIGURE = "replay.png"
 _OF_BUNDLES = "replays"  # the experiment for replays of runs that are in no experiment here
 
-Watch = Callable[["Iterable[Step]", int], "Iterable[Step]"]
-
 
 def replay(
     run: str,
@@ -55,7 +53,7 @@ def replay(
     env_manager: str = "local",
     data: str | None = None,
     tracking_uri: str | None = None,
-    watch: Watch = lambda steps, total: steps,
+    watch: Watch = unwatched,
 ) -> Verdict:
     """Trains a recorded run again, and says whether every bit is the same.
 
@@ -85,7 +83,7 @@ def replays(
     env_manager: str = "local",
     data: str | None = None,
     tracking_uri: str | None = None,
-    watch: Watch = lambda steps, total: steps,
+    watch: Watch = unwatched,
 ) -> Iterator[Verdict]:
     """Replays several runs, and yields each verdict when it is there.
 
@@ -130,7 +128,7 @@ def _ended_runs(store: Store, experiment: str) -> list[str]:
 def _several(store: Callable[[], Store], sources: Sequence[str]) -> Iterator[Callable[[Verdict], None]]:
     """Under `mlflow run`, the run that MLflow made tells the verdicts of several replays."""
     verdicts: list[Verdict] = []
-    if len(sources) == 1 or "MLFLOW_RUN_ID" not in os.environ:
+    if len(sources) == 1 or run_of_mlflow() is None:
         yield verdicts.append
         return
     with store().run(experiment=_OF_BUNDLES, name="replays") as run:

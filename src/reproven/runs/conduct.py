@@ -28,10 +28,8 @@ from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
-from reproven.values.record import Inputs, Outcome, Step
+from reproven.values.record import Inputs, Outcome, Watch
 
-#: Passes steps through, told how many there will be: a progress bar does its work in between.
-Watch = Callable[[Iterable[Step], int], Iterable[Step]]
 #: Told the epochs completed and the errors after them, says why training is not worth going on, or nothing.
 Prune = Callable[[int, Mapping[str, float]], str | None]
 _SECONDS_ALONE = 0.25  # of training, after which its length is guessed
@@ -59,8 +57,11 @@ def opened(
     example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])[list(table.features)]
     plan = Plan(
         folder=str(Path.cwd()),
-        adopted=os.environ.get("MLFLOW_RUN_ID") if about.pop("adopt", True) else None,
-        start_time=_now(),
+        experiment=experiment,
+        name=name,
+        parent=parent,
+        adopted=adopted,
+        start_time=now(),
         steps=made.total_steps,
         table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
         params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},

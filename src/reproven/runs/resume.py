@@ -20,7 +20,8 @@ from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.journal import EPOCH, STEP, Journal, Line, loss
 from reproven.logbooks.logbook import Held, Logbook
 from reproven.store.store import Store
-from reproven.values.record import Inputs, Step
+from reproven.values.record import Inputs, Step, Watch, unwatched
+from reproven.values.run_ids import run_and_path
 
 if TYPE_CHECKING:
     from reproven.runs.conduct import Prune
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from reproven.training.history import History
     from reproven.training.prepared import Prepared
 
-Watch = Callable[["Iterable[Step]", int], "Iterable[Step]"]
+
 Say = Callable[[str], None]
 
 
@@ -39,7 +40,7 @@ def resume(
     tracking_uri: str | None = None,
     offline: bool = False,
     prune: Prune | None = None,
-    watch: Watch = lambda steps, total: steps,
+    watch: Watch = unwatched,
     say: Say = lambda text: None,
 ) -> Trained:
     """Trains what is left of a run that was stopped, and ends it as if it never was.
@@ -76,7 +77,7 @@ def resume(
 
 def _not_here(run: str, store: Store) -> str:
     """Why a run that has no logbook on this machine cannot be resumed."""
-    found = store.open(run.removeprefix("runs:/").strip("/"))
+    found = store.open(run_and_path(run)[0])
     if found.info.status in ("FINISHED", "FAILED"):
         return f"The run {run} is {found.info.status}: there is nothing to resume."
     return (

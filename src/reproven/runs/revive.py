@@ -14,13 +14,13 @@ from reproven.files.texts import json_value
 from reproven.networks import VARIANTS, Regressor, unset
 from reproven.training.building import weights_in_mlp
 from reproven.values.recipe import Recipe
+from reproven.values.run_ids import is_run, run_and_path
 
 if TYPE_CHECKING:
     from reproven.store.registry import Registry
     from reproven.store.store import Store
 
 FORMS = ("model", "state_dict", "registered")
-_RUN_ID_LENGTH = 32
 
 
 def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | None = None) -> Regressor:
@@ -51,11 +51,11 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
                 [f"form is {form}, but {source} is a registered model. Try --form registered."]
             )
         return _regressor(_store(tracking_uri).download(source) / "data" / names.MODEL)
-    if not _is_run(source):
+    if not is_run(source) or Path(source).exists():
         return _from_file(Path(source), form)
     store = _store(tracking_uri)
     if form == "registered":
-        run_id = source.removeprefix("runs:/").partition("/")[0]
+        run_id, _ = run_and_path(source)
         return _regressor(store.download(_registry(store).model_of(run_id)) / "data" / names.MODEL)
     if form == "state_dict":
         needed = (names.STATE_DICT, RECIPE, names.STANDARDISATION)
@@ -73,11 +73,6 @@ def _registry(store: Store) -> Registry:
     from reproven.store.registry import Registry
 
     return Registry(store)
-
-
-def _is_run(source: str) -> bool:
-    is_id = len(source) == _RUN_ID_LENGTH and not set(source) - set("0123456789abcdef")
-    return source.startswith("runs:/") or (is_id and not Path(source).exists())
 
 
 def _from_file(path: Path, form: str | None) -> Regressor:

@@ -14,14 +14,15 @@ from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
 from reproven.runs import conduct
-from reproven.runs.conduct import Prune, Watch
-from reproven.store.address import without_credentials
+from reproven.runs.conduct import Prune
+from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
 from reproven.training.history import History, inputs_of
 from reproven.training.prepared import prepare
 from reproven.values.model_name import registration_problems
 from reproven.values.options import problem
+from reproven.values.record import Watch, unwatched
 from reproven.values.recipe import Recipe
 
 
@@ -70,7 +71,7 @@ def train(
     parent: str | None = None,
     logbook_id: str | None = None,
     prune: Prune | None = None,
-    watch: Watch = lambda steps, total: steps,
+    watch: Watch = unwatched,
 ) -> Trained:
     """Trains a recipe and tracks it whole.
 

@@ -26,6 +26,11 @@ def without_credentials(uri: str) -> str:
 
 
 def folder_of(uri: str) -> Path | None:
+def run_of_mlflow() -> str | None:
+    """The id of the run that `mlflow run` made for this process; None where it did not start it."""
+    return os.environ.get("MLFLOW_RUN_ID") or None
+
+
     """The folder that an artifact URI names, where it lies on this machine."""
     address = urlsplit(uri)
     if address.scheme == "file":

@@ -36,6 +36,7 @@ from reproven.store.tags import (
     USER,
     travels,
 )
+from reproven.values.run_ids import run_and_path
 from reproven.values.metrics import Row
 from reproven.values.snapshot import Snapshot
 
@@ -91,8 +92,8 @@ class Store:
             StoreError: The store refuses, or MLFLOW_RUN_ID names a run that has ended.
         """
         tags = {PARENT: parent} if parent else {}
-        if adopt and "MLFLOW_RUN_ID" in os.environ:
-            run = self.adopt(os.environ["MLFLOW_RUN_ID"])
+        if adopt and (made := run_of_mlflow()) is not None:
+            run = self.adopt(made)
             run.describe(params={}, tags=tags)
         else:
             run = self.create(experiment, name, tags, start_time)
@@ -317,7 +318,7 @@ class Store:
             StoreError: There is none of that name.
         """
         with asking(f"find {source}", self.uri):
-            run_id, _, inner = source.removeprefix("runs:/").partition("/")
+            run_id, inner = run_and_path(source)
             uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
             try:
                 with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one

@@ -45,6 +45,15 @@ class Step:
     ends_epoch: bool
 
 
+#: Passes steps through, told how many there will be: a progress bar does its work in between.
+Watch = Callable[[Iterable[Step], int], Iterable[Step]]
+
+
+def unwatched(steps: Iterable[Step], total: int) -> Iterable[Step]:
+    """The steps as they are."""
+    return steps
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
     """The code that a run was made by.

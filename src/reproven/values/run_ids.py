@@ -28,9 +28,13 @@ def run_id_in(source: str, or_else: str = " or the folder of a bundle") -> str:
     Raises:
         InvalidInput: It names none.
     """
-    run_id = source.removeprefix("runs:/").partition("/")[0]
-    if len(run_id) != _RUN_ID_LENGTH or set(run_id) - set("0123456789abcdef"):
+    run_id, _ = run_and_path(source)
+    if not _is_id(run_id):
         raise InvalidInput(
             [f"run is {source[:100]!r}, but must be a run id (32 hexadecimal digits){or_else}."]
         )
     return run_id
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 32 and not set(text) - set("0123456789abcdef")
