@@ -109,7 +109,8 @@ class Delivery:
         plan, self._sent = self._plan, self._book.sent  # of which another process may have sent some
         if not self._sent.described:
             self.run.describe(params=plan.params, tags=self._tags)
-            self.run.log_datasets(plan.datasets)
+            if plan.datasets:
+                self.run.log_datasets(plan.datasets)
             self._note(described=True)
         while (end := self._send_piece()) != self._sent.position:
             self._note(position=end)
@@ -196,13 +197,15 @@ class Delivery:
         end_time = self._sent.end_time or int(time.time() * 1000)
         self._note(end_time=end_time)
         self.run.end_time = end_time
-        if not (folder / names.MANIFEST).exists():
+        has_record = (folder / names.OUTCOME).exists()  # a verdict without training has none to seal
+        if has_record and not (folder / names.MANIFEST).exists():
             said = replace(self._store.snapshot(self.run.id), status=end.status, end_time=end_time)
             with self._book.writing():
                 disk.write_text(folder / names.SNAPSHOT, said.text())
                 manifest.write(folder, manifest.take(folder))
         self._upload()
-        self.run.describe(params={}, tags={SEAL: manifest.file_sha256(folder / names.MANIFEST)})
+        if has_record:
+            self.run.describe(params={}, tags={SEAL: manifest.file_sha256(folder / names.MANIFEST)})
         self.run.end(end.status)
 
 

@@ -44,7 +44,7 @@ class Plan:
         parent: The run that it is shown under.
         adopted: The run that `mlflow run` made for it.
         start_time: Milliseconds since 1970.
-        steps: How many there will be.
+        steps: How many there will be; none where a replay comes to its verdict without training.
         table: Where the table is: a bundled one's name, or a path.
         histogram_every: Epochs between two histograms of the weights.
         checkpoint_every: As `--checkpoint-every` has it.
@@ -65,17 +65,17 @@ class Plan:
     parent: str | None = None
     adopted: str | None
     start_time: int
-    steps: int
-    table: str
-    histogram_every: int
+    steps: int = 0
+    table: str = ""
+    histogram_every: int = 1
     checkpoint_every: str | None = None
     register_model: str | None = None
     alias: str | None = None
     figures: bool = True
-    params: Mapping[str, Any]
-    tags: Mapping[str, str]
-    datasets: Sequence[Mapping[str, str]]
-    example: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    datasets: Sequence[Mapping[str, str]] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

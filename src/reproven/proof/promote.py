@@ -5,9 +5,7 @@ roll_back: it moves back to where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 from reproven.errors import InvalidInput, StoreError, name_among
 from reproven.proof.audit import audit
@@ -98,9 +96,18 @@ def promote(
         told = " ".join((*replayed.reasons, *replayed.report[:1]))
         objections += (f"Its replay {replayed.replay} says {replayed.verdict}. {told}".strip(),)
     now = registry.version_at(alias, name)
-    about: Any = {"name": name, "alias": alias, "run_id": run_id, "verdict": replayed.verdict}
+    stays = Promoted(
+        name=name,
+        alias=alias,
+        version=now,
+        before=now,
+        run_id=run_id,
+        verdict=replayed.verdict,
+        objections=objections,
+        moved=False,
+    )
     if objections and not force:
-        return Promoted(version=now, before=now, objections=objections, moved=False, **about)
+        return stays
     version = registry.version_of(run_id, name)
     metrics = {row.key: row.value for row in sorted(store.metrics(run_id), key=lambda row: row.step)}
     tags = {
@@ -110,7 +117,7 @@ def promote(
         **({_FORCED: " ".join(objections)[:4000]} if objections else {}),
     }
     registry.move(alias, name, version, tags)
-    return Promoted(version=version, before=now, objections=objections, **about)
+    return replace(stays, version=version, moved=True)
 
 
 def roll_back(*, name: str, alias: str, tracking_uri: str | None = None) -> Promoted:

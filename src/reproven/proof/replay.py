@@ -6,11 +6,11 @@ says what it found. torch is imported only once the arithmetic is known.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -22,16 +22,16 @@ from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, 
 from reproven.files import disk, names
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_object, json_text
-from reproven.logbooks import logbook
+from reproven.logbooks import logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
+from reproven.logbooks.logbook import End, Plan
 from reproven.machine import processes, rebuilding
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
-from reproven.store.address import without_credentials
-from reproven.store.open_run import Run
+from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, PRUNED, REPLAY_OF, REPLAYED, VERDICT
 from reproven.values.record import Record, Watch, unwatched
@@ -106,9 +106,9 @@ def replays(
         raise InvalidInput([f"{where}, so there is nothing to replay. Train one: reproven train."])
     with _several(store, sources) as tell:
         for source in sources:
-            how: Any = {"env_manager": env_manager, "table": data, "watch": watch}
+            adopt = len(sources) == 1
             try:
-                found = _replay(source, store, **how, adopt=len(sources) == 1)
+                found = _replay(source, store, env_manager=env_manager, table=data, watch=watch, adopt=adopt)
             except RecordError as error:
                 if source in runs:
                     raise
@@ -196,22 +196,25 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
     state = code.code_state()
     inputs = inputs_of(made, code.code(state), environment.describe())
     parent, experiment = _shown_under(found, store)
-    about: Any = {
-        "adopt": adopt,
-        "kind": logbook.REPLAY,
-        "tracking_uri": without_credentials(store.uri),
-        "experiment": experiment,
-        "name": f"replay of {_name(found)}",
-        "parent": parent,
-        "histogram_every": made.recipe.epochs,
-    }
+    plan = conduct.planned(
+        made,
+        state,
+        kind=logbook.REPLAY,
+        tracking_uri=without_credentials(store.uri),
+        experiment=experiment,
+        name=f"replay of {_name(found)}",
+        histogram_every=made.recipe.epochs,
+        parent=parent,
+        adopted=run_of_mlflow() if adopt else None,
+    )
     recorded = found.record.outcome
     enough = len(recorded.steps) + (recorded.pruned is None)  # a record may claim that it failed early
 
     def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
         return islice(watch(steps, min(total, enough)), enough)
 
-    with conduct.opened(made, inputs, state, **about) as book, begun(book, store, is_new=True):
+    files = conduct.first_files(made, inputs, state)
+    with shelf.opened(plan, files) as book, begun(book, store, is_new=True):
         history = History(made)
         with conduct.sending(book, history, store.uri):
             conduct.follow(book, history, Journal(book.journal), watch=enough_of)
@@ -260,18 +263,6 @@ def _draw(recorded: Record, again: Record, apart: Difference, label: str, folder
     disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
 
 
-@contextmanager
-def _run(found: Evidence, store: Store, *, adopt: bool) -> Iterator[tuple[Run, Path]]:
-    """The replay's own run, under the one that it replays, and a folder for its files."""
-    parent, experiment = _shown_under(found, store)
-    with ExitStack() as stack:
-        run = stack.enter_context(
-            store.run(experiment=experiment, name=f"replay of {_name(found)}", parent=parent, adopt=adopt)
-        )
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reproven-"))
-        yield run, Path(folder)
-
-
 def _shown_under(found: Evidence, store: Store) -> tuple[str | None, str]:
     """The run under which a replay is shown, and the experiment."""
     if found.tags is None:
@@ -283,17 +274,29 @@ def _without_training(
     found: Evidence, store: Store, name: str, reasons: tuple[str, ...], *, adopt: bool
 ) -> Verdict:
     """A verdict that no training led to; it too becomes a run."""
-    with _run(found, store, adopt=adopt) as (run, folder):
+    parent, experiment = _shown_under(found, store)
+    plan = Plan(
+        kind=logbook.REPLAY,
+        tracking_uri=without_credentials(store.uri),
+        folder=str(Path.cwd()),
+        experiment=experiment,
+        name=f"replay of {_name(found)}",
+        parent=parent,
+        adopted=run_of_mlflow() if adopt else None,
+        start_time=int(time.time() * 1000),
+    )
+    with shelf.opened(plan, {}) as book, begun(book, store, is_new=True):
         told = Verdict(
             verdict=name,
             run=_run_id(found),
             source=found.source,
             name=_name(found),
-            replay=run.id,
+            replay=book.sent.run_id,
             reasons=reasons,
         )
-        _tell(run, told, found, store, folder)
-        run.upload(folder)
+        disk.write_text(book.files / REPORT, json_text(told.to_dict()))
+        book.conclude(End(status="FINISHED", tags=_tags(told), linked=_linked(told, found), model=False))
+        deliver(book, store)
         return told
 
 
@@ -309,14 +312,6 @@ def _name(found: Evidence) -> str:
         return found.snapshot.name
     except RecordError:
         return found.source
-
-
-def _tell(run: Run, told: Verdict, found: Evidence, store: Store, folder: Path) -> None:
-    """Writes the verdict into both runs: what it is, and which is the other one."""
-    disk.write_text(folder / REPORT, json_text(told.to_dict()))
-    run.describe(params={}, tags=_tags(told))
-    for other, tags in _linked(told, found).items():
-        store.tag(other, tags)
 
 
 def _tags(told: Verdict) -> dict[str, str]:

@@ -5,16 +5,14 @@ train, replay and resume share it. It talks to no store: `delivery` brings to on
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 from reproven.files import disk, models, names
 from reproven.files.texts import json_text
-from reproven.logbooks import checkpoint, journal, logbook, pictures, shelf
+from reproven.logbooks import checkpoint, journal, logbook, pictures
 from reproven.logbooks.interval import Interval
 from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal
 from reproven.logbooks.logbook import End, Logbook, Plan
@@ -37,25 +35,45 @@ _SECONDS_WORTH = 1.0  # of training still to come that are worth a process besid
 _EXAMPLE_ROWS = 3
 
 
-def opened(
-    made: Prepared, inputs: Inputs, code: CodeState | None, *, logbook_id: str | None = None, **about: Any
-) -> AbstractContextManager[Logbook]:
-    """A logbook with everything that is known before the first step; it is held.
+def planned(
+    made: Prepared,
+    code: CodeState | None,
+    *,
+    kind: str,
+    tracking_uri: str,
+    experiment: str,
+    name: str,
+    histogram_every: int,
+    parent: str | None = None,
+    adopted: str | None = None,
+    checkpoint_every: str | None = None,
+    register_model: str | None = None,
+    alias: str | None = None,
+    figures: bool = True,
+) -> Plan:
+    """What a training sets out to do, with everything about it that is known before its first step.
 
     Args:
         made: What is trained.
-        inputs: Its inputs.
-        code: The running code, with its patch.
-        logbook_id: The logbook's id; None takes a new one.
-        about: The other fields of the `Plan`.
-
-    Raises:
-        InvalidInput: There is no place where it could be written.
+        code: The running code.
+        kind: As a `Plan` has it; likewise all that follow.
+        tracking_uri: The store, without user and password.
+        experiment: The experiment's name.
+        name: The run's name.
+        histogram_every: Epochs between two histograms of the weights.
+        parent: The run that it is shown under.
+        adopted: The run that `mlflow run` made for it.
+        checkpoint_every: As `--checkpoint-every` has it.
+        register_model: Registers the model under this name.
+        alias: Points this alias at the registered version.
+        figures: Whether its figures are drawn.
     """
     recipe, dataset = made.recipe, made.dataset
     table = dataset.table
     example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])[list(table.features)]
-    plan = Plan(
+    return Plan(
+        kind=kind,
+        tracking_uri=tracking_uri,
         folder=str(Path.cwd()),
         experiment=experiment,
         name=name,
@@ -64,6 +82,11 @@ def opened(
         start_time=now(),
         steps=made.total_steps,
         table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
+        histogram_every=histogram_every,
+        checkpoint_every=checkpoint_every,
+        register_model=register_model,
+        alias=alias,
+        figures=figures,
         params={k: v for k, v in recipe.to_dict().items() if k != "data_sha256" and v not in ((), {})},
         tags={
             f"{PREFIX}version": environment.package_version("reproven"),
@@ -72,19 +95,31 @@ def opened(
             f"{PREFIX}split.sha256": dataset.split_sha256,
             ORIGIN: table.origin,
             **code_tags(code),
-            **(HAS_IMAGES if about.get("figures", True) else {}),
+            **(HAS_IMAGES if figures else {}),
         },
         datasets=dataset_inputs(dataset),
         example={"columns": list(example.columns), "data": example.to_numpy().tolist()},
-        **about,
     )
+
+
+def first_files(
+    made: Prepared, inputs: Inputs, code: CodeState | None, *, figures: bool = True
+) -> dict[str, bytes]:
+    """The files that a logbook has before the first step, by their paths.
+
+    Args:
+        made: What is trained.
+        inputs: What determines it.
+        code: The running code, with its patch.
+        figures: Whether its figures are drawn.
+    """
     files = {name: text.encode() for name, text in inputs.texts().items()}
-    files[names.STANDARDISATION] = data.standardisation_text(dataset).encode()
-    if plan.figures:
-        files[pictures.TARGET] = pictures.target(table)
+    files[names.STANDARDISATION] = data.standardisation_text(made.dataset).encode()
+    if figures:
+        files[pictures.TARGET] = pictures.target(made.dataset.table)
     if code is not None and code.dirty:
         files[names.PATCH] = code.patch_bytes
-    return shelf.opened(plan, files, logbook_id)
+    return files
 
 
 def follow(
@@ -201,5 +236,6 @@ def _write_model(book: Logbook, made: Prepared) -> None:
     models.write_model(book.files, made.regressor())
 
 
-def _now() -> int:
+def now() -> int:
+    """Milliseconds since 1970."""
     return int(time.time() * 1000)

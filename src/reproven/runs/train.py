@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from reproven.errors import InvalidInput
-from reproven.logbooks import journal, logbook
+from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.interval import CHECKPOINT_EVERY
 from reproven.logbooks.journal import Journal
@@ -22,8 +21,8 @@ from reproven.training.history import History, inputs_of
 from reproven.training.prepared import prepare
 from reproven.values.model_name import registration_problems
 from reproven.values.options import problem
-from reproven.values.record import Watch, unwatched
 from reproven.values.recipe import Recipe
+from reproven.values.record import Watch, unwatched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,20 +116,23 @@ def train(
     made = prepare(recipe)
     inputs = inputs_of(made, code.code(state), environment.describe())
     store = None if offline else Store(tracking_uri)
-    about: Any = {
-        "kind": logbook.TRAIN,
-        "tracking_uri": without_credentials(address(tracking_uri)),
-        "experiment": experiment,
-        "name": run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
-        "histogram_every": histogram_every or math.ceil(recipe.epochs / 3),
-        "checkpoint_every": checkpoint_every,
-        "register_model": register_model,
-        "alias": alias,
-        "figures": figures,
-        "parent": parent,
-        "adopt": parent is None,
-    }
-    with conduct.opened(made, inputs, state, logbook_id=logbook_id, **about) as book:
+    plan = conduct.planned(
+        made,
+        state,
+        kind=logbook.TRAIN,
+        tracking_uri=without_credentials(address(tracking_uri)),
+        experiment=experiment,
+        name=run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
+        histogram_every=histogram_every or math.ceil(recipe.epochs / 3),
+        parent=parent,
+        adopted=run_of_mlflow() if parent is None else None,
+        checkpoint_every=checkpoint_every,
+        register_model=register_model,
+        alias=alias,
+        figures=figures,
+    )
+    files = conduct.first_files(made, inputs, state, figures=figures)
+    with shelf.opened(plan, files, logbook_id) as book:
         kept = Journal(book.journal)
         return carry_through(book, History(made), kept, store, is_new=True, watch=watch, prune=prune)
 
@@ -177,22 +179,27 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         StoreError: The store refuses; `sync` sends what is missing.
     """
     end, (lines, _) = book.end, journal.read(book.journal)
-    about: Any = {
-        "tracking_uri": book.plan.tracking_uri,
-        "metrics": {row.key: row.value for row in journal.rows(lines)},
-        "failure": end.tags.get(FAILURE) if end else None,
-        "pruned": end.tags.get(PRUNED) if end else None,
-    }
+    trained = Trained(
+        run_id=book.id,
+        experiment_id="",
+        tracking_uri=book.plan.tracking_uri,
+        artifact_uri=str(book.files),
+        metrics={row.key: row.value for row in journal.rows(lines)},
+        failure=end.tags.get(FAILURE) if end else None,
+        pruned=end.tags.get(PRUNED) if end else None,
+        offline=True,
+    )
     if store is None:
-        return Trained(run_id=book.id, experiment_id="", artifact_uri=str(book.files), offline=True, **about)
+        return trained
     found = deliver(book, store)
-    return Trained(
+    return replace(
+        trained,
         run_id=found.run_id,
         experiment_id=found.experiment_id,
         artifact_uri=found.artifact_uri,
         model_uri=found.model_uri,
         version=found.version,
-        **about,
+        offline=False,
     )
 
 

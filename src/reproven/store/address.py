@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,12 @@ def without_credentials(uri: str) -> str:
     return _SECRET.sub(r"\1…", re.sub(r"//[^/@]*@", "//", uri))
 
 
-def folder_of(uri: str) -> Path | None:
 def run_of_mlflow() -> str | None:
     """The id of the run that `mlflow run` made for this process; None where it did not start it."""
     return os.environ.get("MLFLOW_RUN_ID") or None
 
 
+def folder_of(uri: str) -> Path | None:
     """The folder that an artifact URI names, where it lies on this machine."""
     address = urlsplit(uri)
     if address.scheme == "file":

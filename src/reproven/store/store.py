@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
-import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from reproven.errors import StoreError, name_among
-from reproven.store.address import absolute, folder_of, one_maker, without_credentials
+from reproven.store.address import absolute, folder_of, one_maker, run_of_mlflow, without_credentials
 from reproven.store.open_run import Run, asking
 from reproven.store.summary import Running, Summary, summary
 from reproven.store.tags import (
@@ -36,8 +35,8 @@ from reproven.store.tags import (
     USER,
     travels,
 )
-from reproven.values.run_ids import run_and_path
 from reproven.values.metrics import Row
+from reproven.values.run_ids import run_and_path
 from reproven.values.snapshot import Snapshot
 
 _LARGEST_PAGE = 1000  # runs in one search
