@@ -92,12 +92,12 @@ def _read_entry(values: Mapping[str, Any]) -> Entry:
 def _stays_inside(path: str) -> None:
     inner = PurePosixPath(path)
     if inner.is_absolute() or ".." in inner.parts or "\\" in path or str(inner) != path or not inner.parts:
-        raise RecordError(f"{MANIFEST} names {_shown(path)}, which is not a path inside its folder.")
+        raise RecordError(f"{MANIFEST} names {_escaped(path)}, which is not a path inside its folder.")
     if not path.isprintable() or any(len(part.encode()) > _LONGEST_NAME for part in inner.parts):
-        raise RecordError(f"{MANIFEST} names {_shown(path)}, which no file of a record is called.")
+        raise RecordError(f"{MANIFEST} names {_escaped(path)}, which no file of a record is called.")
 
 
-def _shown(path: str) -> str:
+def _escaped(path: str) -> str:
     return ascii(path) if len(path) < 100 else f"{path[:100]!a}…"
 
 

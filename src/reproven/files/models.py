@@ -186,11 +186,11 @@ class _Reader:
         count = len(record) // np.dtype(kind).itemsize
         if not all(_is_sizes(sizes) for sizes in (shape, stride)) or offset != 0 or math.prod(shape) != count:
             raise _Odd(
-                f"its tensor {name} has the shape {_shown(shape)}, but its storage holds {count} numbers"
+                f"its tensor {name} has the shape {_short(shape)}, but its storage holds {count} numbers"
             )
         if stride != tuple(math.prod(shape[place + 1 :]) for place in range(len(shape))):
             raise _Odd(
-                f"its tensor {name} has the strides {_shown(stride)}, not those of the shape {_shown(shape)}"
+                f"its tensor {name} has the strides {_short(stride)}, not those of the shape {_short(shape)}"
             )
         return torch.from_numpy(np.frombuffer(record, kind).reshape(shape).copy())
 
@@ -204,10 +204,10 @@ class _Reader:
         record = self._storages.pop(key, None) if isinstance(key, str) else None
         if record is None:
             raise _Odd(
-                f"its tensor {name} has the storage {_shown(key)}, which is not there or another tensor's"
+                f"its tensor {name} has the storage {_short(key)}, which is not there or another tensor's"
             )
         if type(args[4]) is not int or args[4] * np.dtype(kind).itemsize != len(record):
-            raise _Odd(f"its tensor {name} has a storage of {_shown(args[4])} numbers in {len(record)} bytes")
+            raise _Odd(f"its tensor {name} has a storage of {_short(args[4])} numbers in {len(record)} bytes")
         return kind, record
 
 
@@ -222,7 +222,7 @@ def _kind(made: Any) -> str:
     return type(made).__name__
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     return repr(value)[:100] if isinstance(value, int | str) or _is_sizes(value) else f"a {_kind(value)}"
 
 
@@ -288,7 +288,7 @@ def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:
             if not isinstance(given, bool):
                 raise _Odd(f"whether {what} is training is a {_kind(given)}")
         elif not _is_like(given, value):
-            raise _Odd(f"the attribute {name} of {what} is {_shown(given)}, but must be {str(value)[:100]}")
+            raise _Odd(f"the attribute {name} of {what} is {_short(given)}, but must be {str(value)[:100]}")
 
 
 def _is_like(given: Any, value: Any) -> bool:

@@ -30,7 +30,7 @@ def place() -> Path:
 
 
 @contextmanager
-def opened(plan: Plan, files: Mapping[str, bytes], name: str | None = None) -> Iterator[Logbook]:
+def new_logbook(plan: Plan, files: Mapping[str, bytes], name: str | None = None) -> Iterator[Logbook]:
     """Makes a logbook with its first files, there whole or not at all, and holds it.
 
     Args:

@@ -214,7 +214,7 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
         return islice(watch(steps, min(total, enough)), enough)
 
     files = conduct.first_files(made, inputs, state)
-    with shelf.opened(plan, files) as book, begun(book, store, is_new=True):
+    with shelf.new_logbook(plan, files) as book, begun(book, store, is_new=True):
         history = History(made)
         with conduct.sending(book, history, store.uri):
             conduct.follow(book, history, Journal(book.journal), watch=enough_of)
@@ -230,7 +230,7 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
             replay=book.sent.run_id,
             reasons=reasons,
             report=verdict.words(apart, _explained(made, found.record, apart)),
-            difference=verdict.plain(apart),
+            difference=verdict.json_values(apart),
         )
         _draw(found.record, again, apart, made.dataset.table.target_label, book.files)
         disk.write_text(book.files / REPORT, json_text(told.to_dict()))
@@ -285,7 +285,7 @@ def _without_training(
         adopted=run_of_mlflow() if adopt else None,
         start_time=int(time.time() * 1000),
     )
-    with shelf.opened(plan, {}) as book, begun(book, store, is_new=True):
+    with shelf.new_logbook(plan, {}) as book, begun(book, store, is_new=True):
         told = Verdict(
             verdict=name,
             run=_run_id(found),

@@ -10,7 +10,7 @@ from typing import Any
 
 from reproven.arithmetic.profiles import NATIVE
 from reproven.proof.difference import Difference, Divergence
-from reproven.values.changes import Change, change_words, shown
+from reproven.values.changes import Change, change_words, said
 
 IDENTICAL, DIVERGED, INCONCLUSIVE, TAMPERED = "IDENTICAL", "DIVERGED", "INCONCLUSIVE", "TAMPERED"
 #: From good to bad: of several verdicts, the last one decides.
@@ -53,12 +53,12 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; numbers that are not finite become texts."""
-        return plain(self)
+        return json_values(self)
 
 
-def plain(value: Any) -> dict[str, Any]:
+def json_values(value: Any) -> dict[str, Any]:
     """A dataclass as JSON values; numbers that are not finite become texts."""
-    found: dict[str, Any] = _plain(asdict(value))
+    found: dict[str, Any] = _finite(asdict(value))
     return found
 
 
@@ -109,7 +109,7 @@ def words(found: Difference, explained: Sequence[str] = ()) -> tuple[str, ...]:
 
 def explanation_words(changes: Sequence[Change], steps: int, compared: int) -> tuple[str, ...]:
     """What a recipe that makes the recorded bits differs in, in sentences."""
-    told = "; ".join(f"{c.name} {shown(c.found)}, where the record says {shown(c.recorded)}" for c in changes)
+    told = "; ".join(f"{c.name} {said(c.found)}, where the record says {said(c.recorded)}" for c in changes)
     return (
         f"Cause, found by trying: trained with {told}.",
         f"That makes the recorded weights after {steps} of the {compared} steps tried, from the first.",
@@ -161,7 +161,7 @@ def _where(at: Divergence) -> str:
 
 def _values(at: Divergence) -> str:
     if isinstance(at.recorded, str) or isinstance(at.found, str):
-        return f": recorded {shown(at.recorded)}, now {shown(at.found)}"
+        return f": recorded {said(at.recorded)}, now {said(at.found)}"
     if at.what == "steps":
         return f": recorded {at.recorded:.0f}, now {at.found:.0f}"
     double = at.what not in ("loss", "final weights")
@@ -184,9 +184,9 @@ def _inputs(title: str, changes: tuple[Change, ...]) -> Iterable[str]:
         yield f"{title}: {'; '.join([*(change_words(change) for change in changes[:_SHOWN]), *more])}."
 
 
-def _plain(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_finite(item) for item in value]
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -132,7 +132,7 @@ def train(
         figures=figures,
     )
     files = conduct.first_files(made, inputs, state, figures=figures)
-    with shelf.opened(plan, files, logbook_id) as book:
+    with shelf.new_logbook(plan, files, logbook_id) as book:
         kept = Journal(book.journal)
         return carry_through(book, History(made), kept, store, is_new=True, watch=watch, prune=prune)
 

@@ -79,10 +79,10 @@ _DIGEST = 12  # digits of a digest that are shown
 
 def change_words(change: Change) -> str:
     """What an input is now, and what it was."""
-    return f"{change.name} is {shown(change.found)}, recorded was {shown(change.recorded)}"
+    return f"{change.name} is {said(change.found)}, recorded was {said(change.recorded)}"
 
 
-def shown(value: Any) -> str:
+def said(value: Any) -> str:
     """A value for a sentence: a digest by its first digits, nothing as `none`."""
     if value is None:
         return "none"
