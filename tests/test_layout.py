@@ -156,3 +156,13 @@ def test_a_record_can_be_looked_up_before_torch_is_there() -> None:
     code = f"import importlib, sys\nfor name in {names}:\n    importlib.import_module('reproven.' + name)\n"
     code += "    assert 'torch' not in sys.modules, name\n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_docs_name_tests_and_files_that_exist() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        for name in re.findall(r"`(test_\w+)`", text):
+            assert f"def {name}(" in tests, f"{page.name}: {name}"
+        for name in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text):
+            assert (ROOT / name).exists() or (PACKAGE / name).exists(), f"{page.name}: {name}"
