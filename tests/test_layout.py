@@ -151,7 +151,7 @@ def test_a_record_can_be_looked_up_before_torch_is_there() -> None:
     """Its arithmetic is chosen before torch is imported, and a look needs none of it."""
     names = (
         *("store.store", "proof.evidence", "proof.replay", "proof.audit", "logbooks.sync", "logbooks.doctor"),
-        *("runs.resume", "runs.latest", "comparisons.compare", "sweeps.sweep", "cli"),
+        *("runs.train", "runs.resume", "runs.latest", "comparisons.compare", "sweeps.sweep", "cli"),
     )
     code = f"import importlib, sys\nfor name in {names}:\n    importlib.import_module('reproven.' + name)\n"
     code += "    assert 'torch' not in sys.modules, name\n"

@@ -90,7 +90,15 @@ def test_the_working_directory_changes_no_bit(tmp_path: Path, here: Digests) -> 
 
 
 def test_in_portable_arithmetic_sgd_is_still_a_stock_loop_s() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "sgd or notebook or lr", "tests/test_training.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-k",
+        "sgd or notebook or lr",
+        "tests/training/test_loop.py",
+    ]
     environment = {**os.environ, **profiles.PORTABLE_VARIABLES}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout
@@ -127,7 +135,7 @@ def test_a_process_that_imported_torch_records_what_it_is(uri: str) -> None:
 def test_enter_makes_a_fresh_process_portable() -> None:
     code = (
         "import reproven; reproven.enter('portable')\n"
-        "from reproven import arithmetic; print(profiles.in_force())"
+        "from reproven.arithmetic import profiles; print(profiles.in_force())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "portable\n"

@@ -17,12 +17,9 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reproven.errors import InvalidInput
-
-if TYPE_CHECKING:
-    pass
 
 PORTABLE, NATIVE = "portable", "native"
 PROFILES = (PORTABLE, NATIVE)
@@ -47,14 +44,14 @@ VARIABLES = (
 )
 _BEFORE: dict[str, str | None] = {}  # what the user had in the variables that were set here
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_PLAIN = re.compile(r"[A-Za-z0-9_,]+")
+_SETTING = re.compile(r"[A-Za-z0-9_,]+")
 _MKL_CBWR_BRANCH, _MKL_CBWR_COMPATIBLE = 1, 3  # of mkl_types.h
 
 
 def enter(profile: str) -> None:
     """Has torch take up a profile when it is imported; does nothing for `native`.
 
-    Where torch is imported already it is too late: `require` then says so.
+    Where torch is imported already it is too late: `chosen` then says so.
     """
     if profile == PORTABLE and "torch" not in sys.modules:
         _set(PORTABLE_VARIABLES)
@@ -92,7 +89,7 @@ def take_on(recorded: Mapping[str, Any]) -> None:
         has_threads = any(name in os.environ for name in _THREADS)  # one of them says it for the other
         for name in VARIABLES:
             is_left = has_threads and name in _THREADS
-            if not is_left and _PLAIN.fullmatch(str(wanted.get(name, ""))):
+            if not is_left and _SETTING.fullmatch(str(wanted.get(name, ""))):
                 _set({name: os.environ.get(name, str(wanted[name]))})
 
 
@@ -126,19 +123,32 @@ def mkl_branch() -> int | None:
         return None
 
 
-def require(profile: str | None) -> str:
-    """The profile in force, if it is the one asked for (None asks for none).
+def taken_up() -> str | None:
+    """The profile that this process cannot leave any more; None as long as torch is not imported."""
+    return in_force() if "torch" in sys.modules else None
+
+
+def chosen(asked: str | None, device: str, there: str | None = None) -> str:
+    """The profile that a recipe is trained in. The one place that knows what it is where none is asked for.
+
+    Args:
+        asked: The recipe's own; None where it names none.
+        device: `cpu`, `cuda`, or `auto` as long as nobody knows which of them it is.
+        there: What the process had taken up when it was asked; None where it can still take up any.
 
     Raises:
         InvalidInput: Another one is in force, and it is too late to change it.
     """
-    found = in_force()
-    if profile in (None, found):
-        return found
+    if device == "cuda":
+        return NATIVE
+    if there is None:
+        return asked or PORTABLE
+    if asked in (None, there):
+        return there
     how = (
         "Call reproven.enter('portable') before anything imports torch, or start with "
         + " ".join(f"{name}={value}" for name, value in PORTABLE_VARIABLES.items())
-        if profile == PORTABLE
+        if asked == PORTABLE
         else f"Unset {', '.join(PORTABLE_VARIABLES)} and start Python anew"
     )
-    raise InvalidInput([f"profile is {profile}, but this process computes in the {found} one. {how}."])
+    raise InvalidInput([f"profile is {asked}, but this process computes in the {there} one. {how}."])

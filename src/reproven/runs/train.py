@@ -1,10 +1,15 @@
-"""train: one recipe becomes one tracked run, with its model, its histograms and its exact losses."""
+"""train: one recipe becomes one tracked run, with its model, its histograms and its exact losses.
+
+torch is imported only once the recipe's arithmetic is taken up, by whoever has not imported it before.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
@@ -12,17 +17,17 @@ from reproven.logbooks.interval import CHECKPOINT_EVERY
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
-from reproven.runs import conduct
-from reproven.runs.conduct import Prune
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
-from reproven.training.history import History, inputs_of
-from reproven.training.prepared import prepare
 from reproven.values.model_name import registration_problems
 from reproven.values.options import problem
 from reproven.values.recipe import Recipe
 from reproven.values.record import Watch, unwatched
+
+if TYPE_CHECKING:
+    from reproven.runs.conduct import Prune
+    from reproven.training.history import History
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +103,8 @@ def train(
         `pruned` set.
 
     Raises:
-        InvalidInput: The names for the registry or the device cannot be used, or the code is not clean.
+        InvalidInput: The names for the registry, the device or the profile cannot be used, or the code is not
+            clean.
         DataError: The table cannot be trained on. Like the above, before a run is created.
         StoreError: The store refuses: at the start, then nothing is trained; or at the end, then `sync`
             sends what is missing.
@@ -113,6 +119,11 @@ def train(
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
+    profiles.enter(profiles.chosen(recipe.profile, recipe.device))  # where torch is here already, too late
+    from reproven.runs import conduct
+    from reproven.training.history import History, inputs_of
+    from reproven.training.prepared import prepare
+
     made = prepare(recipe)
     inputs = inputs_of(made, code.code(state), environment.describe())
     store = None if offline else Store(tracking_uri)
@@ -161,6 +172,8 @@ def carry_through(
     Raises:
         StoreError, DiskError, KeyboardInterrupt: As for `train`.
     """
+    from reproven.runs import conduct
+
     with begun(book, store, is_new=is_new):
         with conduct.sending(book, history, store.uri if store else None):
             conduct.follow(book, history, kept, watch=watch, prune=prune)

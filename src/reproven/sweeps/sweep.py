@@ -12,8 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,12 @@ from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, 
 from reproven.sweeps.study import GRID, NO_PRUNING, Point, Study
 from reproven.sweeps.worker import Ended, Job
 from reproven.training import data
+from reproven.training.completed import Completed, completed
 from reproven.values.metrics import Row, more_is_better
 from reproven.values.recipe import Recipe
 
 STUDY, RUNS, SEARCH = "study.json", "runs.csv", f"{names.FIGURES}/search.png"
 _SECONDS_BETWEEN_BEATS = 30.0
-#: A table by its source, its target, the columns left out and the digest that it must have.
-Table = Callable[[str, str | None, tuple[str, ...], str | None], data.Table]
 _STATES = {"FINISHED": FINISHED, "FAILED": FAILED, "KILLED": PRUNED}
 
 
@@ -79,7 +77,7 @@ def sweep(
         The sweep, with runs that failed or could not be trained among its runs.
 
     Raises:
-        InvalidInput: The executor cannot be used, or a point cannot be trained here.
+        InvalidInput: The executor or a profile cannot be used, or a point cannot be trained here.
         DataError: A table cannot be trained on. Like the above, before a run is created.
         StoreError: The store refuses.
         KeyboardInterrupt: The process was told to stop; the same sweep once more goes on.
@@ -89,9 +87,9 @@ def sweep(
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
-    table_of = cache(_load)
+    complete = partial(completed, taken_up=profiles.taken_up(), load=cache(data.load))
     for point in study.corners():
-        _complete(study.recipe(point, study.seeds[0]), table_of)  # before a run is made
+        complete(study.recipe(point, study.seeds[0]))  # before a run is made
     store = Store(tracking_uri)
     about: Any = {
         "tracking_uri": store.uri,
@@ -102,28 +100,8 @@ def sweep(
     }
     count = min(jobs or len(os.sched_getaffinity(0)), study.total)
     with workers(executor, count) as found:
-        under_way = _Sweep(study, store, table_of, experiment=experiment, run_name=run_name, about=about)
+        under_way = _Sweep(study, store, complete, experiment=experiment, run_name=run_name, about=about)
         return under_way.carry_through(found, code_tags(state), tell)
-
-
-def _load(source: str, target: str | None, drop: tuple[str, ...], sha256: str | None) -> data.Table:
-    return data.load(source, target=target, drop=drop, sha256=sha256)
-
-
-def _complete(recipe: Recipe, table_of: Table) -> tuple[Recipe, str]:
-    """A recipe as it is handed out, with its table's digest, and the digest of the recipe in its run.
-
-    Raises:
-        DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
-        InvalidInput: The device is not there.
-    """
-    table = table_of(recipe.data, recipe.target, recipe.drop, recipe.data_sha256)
-    device = "cpu" if recipe.device == "cpu" else environment.resolve_device(recipe.device)
-    profile = (recipe.profile or profiles.PORTABLE) if device == "cpu" else profiles.NATIVE
-    place = recipe.data if recipe.data in data.BUNDLED else str(Path(recipe.data).resolve())
-    known: Any = {"data_sha256": table.sha256, "target": table.target, "device": device, "profile": profile}
-    held = replace(recipe, data=table.name, **known)
-    return replace(recipe, data=place, **known), held.sha256
 
 
 class _Sweep:
@@ -133,13 +111,13 @@ class _Sweep:
         self,
         study: Study,
         store: Store,
-        table_of: Table,
+        complete: Callable[[Recipe], Completed],
         *,
         experiment: str,
         run_name: str | None,
         about: Mapping[str, Any],
     ) -> None:
-        self._study, self._store, self._table_of, self._about = study, store, table_of, about
+        self._study, self._store, self._complete, self._about = study, store, complete, about
         adopted = os.environ.get("MLFLOW_RUN_ID")
         self._experiment = store.snapshot(adopted).experiment if adopted else experiment
         self._earlier = children.sweeps(store, self._experiment, study.sha256)
@@ -200,10 +178,11 @@ class _Sweep:
             told(scores)
 
     def _job(self, point: Point, seed: int, earlier: tuple[Curve, ...]) -> Job:
-        recipe, sha256 = _complete(self._study.recipe(point, seed), self._table_of)
+        found = self._complete(self._study.recipe(point, seed))
+        sha256 = found.recipe.sha256
         self._order.setdefault(sha256, len(self._order))
         return Job(
-            recipe=recipe,
+            recipe=found.handed_out,
             sha256=sha256,
             name=self._study.name(point, seed),
             point=point,

@@ -1,7 +1,7 @@
 """Prepared: a recipe made concrete. The one place that unpacks a recipe into data, network and steps.
 
-Whoever trains (train, and whatever repeats it) makes a `Prepared` and pulls its steps. It knows nothing of
-MLflow and writes no file.
+Whoever trains (train, and whatever repeats it) makes a `Prepared` and pulls its steps; `completed` has filled
+in what the recipe leaves open. It knows nothing of MLflow and writes no file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from reproven import networks
 from reproven.arithmetic import operations, profiles
-from reproven.machine import environment
 from reproven.training import data, evaluation, loop, optimizers
 from reproven.training.building import build
+from reproven.training.completed import completed
 from reproven.training.data import Dataset
 from reproven.training.loop import State
 from reproven.values.recipe import Recipe
@@ -31,7 +31,7 @@ class Prepared:
 
     Attributes:
         recipe: Complete: the table's digest and target are in it, the device is cpu or cuda, and the
-            profile is the one in force.
+            profile, on the CPU, is the one in force.
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
         parts: Features, (rows, features) float32, and targets, (rows,) float32, on the device, by
@@ -68,7 +68,7 @@ class Prepared:
         Args:
             recipe: Differs from this one in the optimizer and its rates and options alone.
         """
-        network = build(recipe, inputs=len(self.dataset.table.features)).to(str(recipe.device))
+        network = build(recipe, inputs=len(self.dataset.table.features)).to(recipe.device)
         return replace(self, recipe=recipe, state=State.fresh(network, seed=recipe.seed))
 
     def _options(self) -> dict[str, Any]:
@@ -118,12 +118,8 @@ def prepare(recipe: Recipe) -> Prepared:
         InvalidInput: The device is not there, the profile is not in force, or the network does not fit
             into memory.
     """
-    device = environment.resolve_device(recipe.device)
-    profile = profiles.require(recipe.profile) if device == "cpu" else profiles.NATIVE
-    table = data.load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
-    recipe = replace(
-        recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
-    )
+    found = completed(recipe, taken_up=profiles.in_force())
+    recipe, table, device = found.recipe, found.table, found.recipe.device
     dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
     network = build(recipe, inputs=len(table.features)).to(device)
     parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}

@@ -1,0 +1,67 @@
+"""Completed: a recipe with everything filled in that it leaves open, beside its table.
+
+Whoever trains, and whoever only hands recipes out, completes them here, so that both mean the same run. It
+imports torch only where it must ask for a GPU, and it makes nothing of what training needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reproven.arithmetic import profiles
+from reproven.machine import environment
+from reproven.training import data
+from reproven.training.data import Table
+from reproven.values.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """A recipe that leaves nothing open.
+
+    Attributes:
+        recipe: As its run holds it: with the table's name, digest and target; the device is cpu or cuda,
+            and the profile the one that it is trained in.
+        table: What it is trained on.
+    """
+
+    recipe: Recipe
+    table: Table
+
+    @property
+    def handed_out(self) -> Recipe:
+        """The same for another process, which must find the table: by a bundled name, or an absolute path."""
+        source = self.table.source
+        return replace(self.recipe, data=source if source in data.BUNDLED else str(Path(source).resolve()))
+
+
+def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table] = data.load) -> Completed:
+    """Reads the recipe's table, and fills in what the recipe leaves open.
+
+    Args:
+        recipe: Its `data` is a name or a path.
+        taken_up: The profile of a process that cannot leave it any more, as `profiles.taken_up` tells it;
+            None where every profile can still be had.
+        load: `data.load`, or what remembers the tables that it read.
+
+    Raises:
+        DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
+        InvalidInput: The device is not there, or the profile cannot be had.
+    """
+    device = _device(recipe)
+    profile = profiles.chosen(recipe.profile, device, taken_up)
+    table = load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    held = replace(
+        recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
+    )
+    return Completed(recipe=held, table=table)
+
+
+def _device(recipe: Recipe) -> str:
+    """The recipe's device, cpu or cuda; only who wants a GPU pays for torch."""
+    if recipe.device == "cpu":
+        return recipe.device
+    profiles.enter(profiles.chosen(recipe.profile, "cpu"))  # asked once more, this process decides alike
+    return environment.resolve_device(recipe.device)
