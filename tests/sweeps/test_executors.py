@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reproven import Recipe, Study
+from reproven import Recipe, Study, Swept
 from reproven.sweeps import executors
 from reproven.sweeps.executors import workers
-from reproven.sweeps.results import FINISHED, REFUSED
-from reproven.sweeps.worker import Ended, Job
+from reproven.sweeps.results import FINISHED, REFUSED, Child
+from reproven.sweeps.worker import Job
 
 
 def job(number: int, name: str) -> Job:
@@ -29,14 +30,14 @@ def job(number: int, name: str) -> Job:
     )
 
 
-def die_or_count(job: Job) -> Ended:
+def die_or_count(job: Job) -> Child:
     """Notes that it was called; `poison` kills its process, `shy` does the first time."""
     with Path(job.name).open("a") as file:
         file.write(".")
     calls = Path(job.name).stat().st_size
     if job.name.startswith("poison") or (job.name == "shy" and calls == 1):
         os.kill(os.getpid(), signal.SIGKILL)
-    return Ended(state=FINISHED, metrics={"calls": calls})
+    return job.child(FINISHED, metrics={"calls": calls})
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -48,7 +49,7 @@ def test_a_job_that_kills_its_process_is_told_and_costs_no_other(
     jobs[2:2] = [job(8, "poison"), job(9, "shy"), job(10, "poison too")]
     ticks = Counter[str]()
     with workers("processes", slots) as found:
-        ended = {one.name: what for one, what in found.results(jobs, lambda: ticks.update("."))}
+        ended = {one.name: one for one in found.results(jobs, lambda: ticks.update("."))}
     assert len(ended) == 11
     assert {name for name, what in ended.items() if what.state == REFUSED} == {"poison", "poison too"}
     assert "Its process was killed 3 times" in ended["poison"].why
@@ -61,5 +62,27 @@ def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatc
     jobs = [job(n, f"sound {n}") for n in range(20)]
     with workers("processes", 2) as found:
         ended = list(found.results(jobs, lambda: None))
-    assert sorted(one.name for one, _ in ended) == sorted(one.name for one in jobs)
-    assert all(what.metrics["calls"] == 1 for _, what in ended)
+    assert sorted(one.name for one in ended) == sorted(one.name for one in jobs)
+    assert all(one.metrics["calls"] == 1 for one in ended)
+
+
+def test_a_sweep_as_json_is_what_became_of_each_run_without_its_curve() -> None:
+    child = job(1, "one").child(FINISHED, run_id="1", metrics={"test_rmse": 2.0}, curve=(3.0, 2.0))
+    about = {"run_id": "0", "experiment_id": "1", "tracking_uri": "", "artifact_uri": "", "study_sha256": ""}
+    swept = Swept(**about, metric="test_rmse", best="one", seconds=1.5, runs=(child,))
+    found = swept.to_dict()
+    assert list(found) == [*about, "metric", "best", "seconds", "runs"]
+    assert found["runs"] == [
+        {
+            "name": "one",
+            "point": {},
+            "seed": 1,
+            "recipe_sha256": f"{1:064}",
+            "state": "FINISHED",
+            "run_id": "1",
+            "metrics": {"test_rmse": 2.0},
+            "why": "",
+            "was_there": False,
+        }
+    ]
+    assert json.loads(json.dumps(found)) == found

@@ -232,7 +232,7 @@ class _Teller:
 
 def _tell(swept: Swept, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(swept)))
+        click.echo(json.dumps(swept.to_dict()))
         return
     counts = [
         f"{number} {word}"

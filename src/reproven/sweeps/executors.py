@@ -23,8 +23,8 @@ from multiprocessing.connection import wait as wait_for_processes
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, ReprovenError
 from reproven.sweeps.places import CLUSTER
-from reproven.sweeps.results import REFUSED
-from reproven.sweeps.worker import Ended, Job, work
+from reproven.sweeps.results import REFUSED, Child
+from reproven.sweeps.worker import Job, work
 
 _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5
@@ -48,8 +48,8 @@ class Workers:
     make: Callable[[str], Executor]
     _made: dict[str, Executor] = field(default_factory=dict)
 
-    def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[tuple[Job, Ended]]:
-        """Trains jobs, and yields each with what became of it, in the order in which they end.
+    def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
+        """Trains jobs, and yields what became of each, in the order in which they end.
 
         Args:
             jobs: Each is trained once; where its process is killed, again.
@@ -59,9 +59,9 @@ class Workers:
         for profile in profiles:  # one after the other, so that no more processes compute than were asked for
             yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
 
-    def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[tuple[Job, Ended]]:
+    def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[Child]:
         waiting, deaths = deque(jobs), Counter[str]()
-        running: dict[Future[Ended], Job] = {}
+        running: dict[Future[Child], Job] = {}
 
         def may_begin() -> bool:
             """Whether the next job may: one with which a process died runs alone, to spare the others."""
@@ -74,16 +74,17 @@ class Workers:
                 running[self._submit(profile, job)] = job
             done, _ = wait(running, timeout=_SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
             for future in done:
-                job, ended = running.pop(future), self._ended(future)
-                if ended is None and (died := deaths[job.sha256] + 1) < _ATTEMPTS:
+                job = running.pop(future)
+                child = self._child(future, job)
+                if child is None and (died := deaths[job.sha256] + 1) < _ATTEMPTS:
                     deaths[job.sha256] = died
                     waiting.append(job)
                 else:
                     why = f"Its process was killed {_ATTEMPTS} times: by the system, for lack of memory?"
-                    yield job, ended or Ended(state=REFUSED, why=why)
+                    yield child or job.child(REFUSED, why=why)
             tick()
 
-    def _submit(self, profile: str, job: Job) -> Future[Ended]:
+    def _submit(self, profile: str, job: Job) -> Future[Child]:
         """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
         with contextlib.suppress(BrokenProcessPool, KeyError):
             return self._made[profile].submit(work, job)
@@ -91,14 +92,14 @@ class Workers:
         return self._made[profile].submit(work, job)
 
     @staticmethod
-    def _ended(future: Future[Ended]) -> Ended | None:
+    def _child(future: Future[Child], job: Job) -> Child | None:
         """What became of a job; None where its process was killed."""
         try:
             return future.result()
         except BrokenProcessPool:
             return None
         except Exception as error:  # of the cluster, such as KilledWorker
-            return Ended(state=REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            return job.child(REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
     @property
     def executors(self) -> list[Executor]:

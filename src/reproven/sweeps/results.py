@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reproven.files.texts import csv_text
@@ -22,18 +22,25 @@ FINISHED, FAILED, PRUNED, REFUSED, STOPPED = "FINISHED", "FAILED", "PRUNED", "RE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Child:
-    """One run of a sweep.
+    """One run of a sweep, and what came of it. It is made where the run ends, and copied nowhere.
+
+    Three values tell of a run, and differ in kind. A `Trained` is what `train` and `resume` return: of any
+    run, but only once it was trained, with what they alone know, such as its model's address. A `Summary` is
+    what a store says of any run, in the store's words. A `Child` is a place in a study: it is there even
+    where no run could be made, knows its point and its seed, and is what a sweep counts, ranks and prunes by.
 
     Attributes:
         name: What it is in the sweep.
         point: Its values on the axes.
         seed: Its seed.
         recipe_sha256: Digest of its recipe.
-        state: FINISHED; FAILED, by its own loss; PRUNED; or REFUSED, before or while it was trained.
+        state: FINISHED; FAILED, by its own loss; PRUNED; REFUSED, before or while it was trained; or STOPPED,
+            when the process was told to, as no run of a `Swept` is.
         run_id: The run; None where there is none.
         metrics: The last value of each.
         why: Why it did not finish.
         was_there: Whether an earlier sweep had trained it.
+        curve: The metric of the study after each epoch, (epochs,), where there is pruning.
     """
 
     name: str
@@ -41,10 +48,11 @@ class Child:
     seed: int
     recipe_sha256: str
     state: str
-    run_id: str | None
-    metrics: Mapping[str, float]
+    run_id: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
     was_there: bool = False
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +94,13 @@ class Swept:
     def has_findings(self) -> bool:
         """Whether a run failed, or could not be trained."""
         return self.count(FAILED, REFUSED) > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sweep as JSON values, without the curves of its runs, which are metrics in the store."""
+        runs = [asdict(run) for run in self.runs]
+        for run in runs:
+            del run["curve"]
+        return asdict(replace(self, runs=())) | {"runs": runs}
 
 
 @dataclass(kw_only=True)

@@ -34,7 +34,7 @@ from reproven.sweeps.places import PROCESSES, executor_problems
 from reproven.sweeps.proposals import Curve, Score, rounds
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child, Progress, Swept
 from reproven.sweeps.study import GRID, NO_PRUNING, Point, Study
-from reproven.sweeps.worker import Ended, Job
+from reproven.sweeps.worker import Job
 from reproven.training import data
 from reproven.training.completed import Completed, completed
 from reproven.values.metrics import Row, more_is_better
@@ -123,7 +123,7 @@ class _Sweep:
         self._earlier = children.sweeps(store, self._experiment, study.sha256)
         self._run = self._open(adopted, run_name)
         self._beaten = 0.0
-        self._ended: dict[str, Ended] = {}  # by the recipe's digest, which a search may propose twice
+        self._ended: dict[str, Child] = {}  # by the recipe's digest, which a search may propose twice
         self._order: dict[str, int] = {}  # in which recipes came up
         self._scores: list[Score] = []  # of each point
 
@@ -166,9 +166,9 @@ class _Sweep:
         for points, told in rounds(self._study):
             earlier = {seed: tuple(some) for seed, some in curves.items()}
             jobs = [self._job(point, seed, earlier[seed]) for point in points for seed in self._study.seeds]
-            for job, ended, was_there in self._round(found, jobs, there, progress):
-                self._ended[job.sha256] = ended
-                progress.runs.append(_child(job, ended, was_there))
+            for child in self._round(found, jobs, there, progress):
+                self._ended[child.recipe_sha256] = child
+                progress.runs.append(child)
                 tell(progress)
             for job in jobs:
                 if (curve := _curve(self._ended[job.sha256])) is not None:
@@ -199,8 +199,8 @@ class _Sweep:
         jobs: Sequence[Job],
         there: Mapping[str, Summary],
         progress: Progress,
-    ) -> Iterator[tuple[Job, Ended, bool]]:
-        """The jobs of a round with what became of them, and whether they were there before the sweep.
+    ) -> Iterator[Child]:
+        """What became of the runs of a round.
 
         Those that were there come first, then the others as they end; a recipe that came up before does not.
         """
@@ -209,22 +209,23 @@ class _Sweep:
         missing = [job for sha256, job in new.items() if sha256 not in there]
         for sha256, job in new.items():
             if sha256 in there:
-                yield job, self._found(there[sha256]), True
-        for job, ended in found.results(missing, self._beat):
-            if ended.state == STOPPED:
+                yield self._found(job, there[sha256])
+        for child in found.results(missing, self._beat):
+            if child.state == STOPPED:
                 raise KeyboardInterrupt
-            yield job, ended, False
+            yield child
 
-    def _found(self, run: Summary) -> Ended:
+    def _found(self, job: Job, run: Summary) -> Child:
         """What became of a run that was there."""
         study = self._study
         has_curve = study.pruner != NO_PRUNING and run.status != "FAILED"
-        return Ended(
-            state=_STATES[run.status],
+        return job.child(
+            _STATES[run.status],
             run_id=run.run_id,
             metrics=run.metrics,
             curve=children.curve(self._store, run.run_id, study.metric) if has_curve else (),
             why=run.tags.get(tags.FAILURE) or run.tags.get(tags.PRUNED) or "",
+            was_there=True,
         )
 
     def _beat(self) -> None:
@@ -283,28 +284,14 @@ class _Sweep:
             self._run.upload(Path(folder))
 
 
-def _child(job: Job, ended: Ended, was_there: bool) -> Child:
-    return Child(
-        name=job.name,
-        point=job.point,
-        seed=job.recipe.seed,
-        recipe_sha256=job.sha256,
-        state=ended.state,
-        run_id=ended.run_id,
-        metrics=ended.metrics,
-        why=ended.why,
-        was_there=was_there,
-    )
-
-
-def _curve(ended: Ended) -> Curve | None:
+def _curve(child: Child) -> Curve | None:
     """How a run went, for the pruning of later ones; None where it failed."""
-    if ended.state not in (FINISHED, PRUNED) or not ended.curve:
+    if child.state not in (FINISHED, PRUNED) or not child.curve:
         return None
-    return Curve(tuple(ended.curve), ended.state == PRUNED)
+    return Curve(child.curve, child.state == PRUNED)
 
 
-def _scores(study: Study, ended: Sequence[Ended]) -> list[Score]:
+def _scores(study: Study, ended: Sequence[Child]) -> list[Score]:
     """What came of each point, from what became of its runs, seeds fastest."""
     found = []
     count = len(study.seeds)

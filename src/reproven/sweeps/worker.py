@@ -7,10 +7,10 @@ torch and MLflow only when it is called, once in a process.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reproven.arithmetic import profiles
@@ -18,7 +18,7 @@ from reproven.errors import InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
 from reproven.store.address import without_credentials
 from reproven.sweeps.proposals import Curve, pruning
-from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED
+from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child
 from reproven.sweeps.study import NO_PRUNING, Point, Study
 from reproven.values.recipe import Recipe
 
@@ -74,50 +74,59 @@ class Job:
         where = without_credentials(self.tracking_uri)
         return shelf.id_for(where, self.experiment, self.study.sha256, self.sha256)
 
+    def child(
+        self,
+        state: str,
+        *,
+        run_id: str | None = None,
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        why: str = "",
+        was_there: bool = False,
+        curve: tuple[float, ...] = (),
+    ) -> Child:
+        """The run and what came of it; the arguments are `Child`'s."""
+        return Child(
+            name=self.name,
+            point=self.point,
+            seed=self.recipe.seed,
+            recipe_sha256=self.sha256,
+            state=state,
+            run_id=run_id,
+            metrics=dict(metrics),
+            why=why,
+            was_there=was_there,
+            curve=curve,
+        )
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """What became of one run.
 
-    Attributes:
-        state: FINISHED; FAILED, by its own loss; PRUNED; REFUSED, before or while it was trained; or
-            STOPPED, when the process was told to.
-        run_id: The run; None where there is none.
-        metrics: The last value of each.
-        curve: The metric of the study after each epoch, where there is pruning.
-        why: Why it did not finish.
-    """
-
-    state: str
-    run_id: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: tuple[float, ...] = ()
-    why: str = ""
-
-
-def work(job: Job) -> Ended:
+def work(job: Job) -> Child:
     """Trains a run, or what is left of it, and returns what became of it."""
     with _ONE_AT_A_TIME:
         try:
             return _work(job)
         except KeyboardInterrupt:
-            return Ended(state=STOPPED, why="It was told to stop.")
+            return job.child(STOPPED, why="It was told to stop.")
         except ReprovenError as error:
-            return Ended(state=REFUSED, why=" ".join(str(error).split("\n")))
+            return job.child(REFUSED, why=" ".join(str(error).split("\n")))
         except Exception as error:  # the sweep goes on, and says which bug it was
-            return Ended(state=REFUSED, why=f"{type(error).__name__}: {error}. This is a bug of reproven.")
+            return job.child(REFUSED, why=f"{type(error).__name__}: {error}. This is a bug of reproven.")
 
 
-def _work(job: Job) -> Ended:
-    if "torch" not in sys.modules:
-        profiles.enter(job.profile)
+def _work(job: Job) -> Child:
+    profiles.enter(job.profile)  # before Optuna, whose libraries look at the variables too
     curve: list[float] = []
     prune = _prune(job, curve) if job.study.pruner != NO_PRUNING else None
     book = shelf.called(job.logbook_id)
     trained = _gone_on(book, job, prune) if book is not None else None
     if trained is None:
         trained = _trained(job, prune)
-    return _ended(trained, curve)
+    return job.child(
+        FAILED if trained.failure else PRUNED if trained.pruned else FINISHED,
+        run_id=trained.run_id,
+        metrics=trained.metrics,
+        why=trained.failure or trained.pruned or "",
+        curve=tuple(curve),
+    )
 
 
 def _prune(job: Job, curve: list[float]) -> Prune:
@@ -172,9 +181,3 @@ def _forget(book: Logbook, job: Job) -> None:
     if run_id := store.made_for(book.id, job.experiment):
         discard(store, run_id)
     book.remove()
-
-
-def _ended(trained: Trained, curve: list[float]) -> Ended:
-    state = FAILED if trained.failure else PRUNED if trained.pruned else FINISHED
-    why = trained.failure or trained.pruned or ""
-    return Ended(state=state, run_id=trained.run_id, metrics=trained.metrics, curve=tuple(curve), why=why)
