@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reproven.comparisons import words as words
-from reproven.comparisons.overview import Candidate
+from reproven.comparisons.groups import Candidate
 from reproven.comparisons.params import canonical
 from reproven.values.recipe import Recipe
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reproven.comparisons.overview import Candidate
+from reproven.comparisons.groups import Candidate
 from reproven.comparisons.params import canonical
 from reproven.errors import InvalidInput
 from reproven.proof.evidence import Evidence

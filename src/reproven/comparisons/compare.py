@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reproven.comparisons import candidates, overview, params, words
-from reproven.comparisons.overview import Candidate, Comparison
+from reproven.comparisons.groups import Candidate
+from reproven.comparisons.overview import Comparison
 from reproven.errors import DiskError, InvalidInput, RecordError, ReprovenError
 from reproven.files import disk, names
 from reproven.files.names import METRICS

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from reproven.comparisons.overview import Comparison, Group
+from reproven.comparisons.groups import Group, gathered
+from reproven.comparisons.overview import Comparison
 from reproven.training.figures import png
 from reproven.training.histograms import Histogram
 
@@ -113,7 +114,7 @@ def losses(courses: Sequence[Course], label: str) -> Figure:
         courses: The runs of the groups, the best group first.
         label: The loss and its unit.
     """
-    groups = _together(courses, lambda course: course.group)
+    groups = gathered(courses, lambda course: course.group)
     figure, axes = _with_legend(list(groups), 3.8)
     for runs, colour in zip(groups.values(), _COLOURS, strict=False):
         length = min(len(run.losses) for run in runs)
@@ -138,12 +139,12 @@ def errors(courses: Sequence[Course], label: str) -> Figure:
     by_rates = len({course.rates for course in courses}) > 1
     panel_of: Callable[[Course], str] = (lambda course: course.rest) if by_rates else (lambda course: "")
     line_of: Callable[[Course], str] = (lambda c: c.rates) if by_rates else (lambda c: c.group)
-    panels = dict(list(_together(courses, panel_of).items())[:_MOST_PANELS])
+    panels = dict(list(gathered(courses, panel_of).items())[:_MOST_PANELS])
     shown = [course for runs in panels.values() for course in runs]
-    names = list(_together(shown, line_of))[:MOST]
+    names = list(gathered(shown, line_of))[:MOST]
     figure, grid = _panels(list(panels), names)
     for axes, runs in zip(grid, panels.values(), strict=True):
-        for name, lines in _together(runs, line_of).items():
+        for name, lines in gathered(runs, line_of).items():
             if name in names:
                 _course(axes, lines, _COLOURS[names.index(name)])
         axes.set_xlabel("epoch")
@@ -204,7 +205,7 @@ def weights(courses: Sequence[Course]) -> Figure:
     Args:
         courses: The runs of the groups, the best group first, each with histograms.
     """
-    groups = _together(courses, lambda course: course.group)
+    groups = gathered(courses, lambda course: course.group)
     most = max(len(run.histograms) for runs in groups.values() for run in runs)
     rows = min(most, _MOST_ROWS)
     size = (max(_WIDTH, 1.3 + 1.55 * len(groups)), 0.7 + 1.05 * rows)
@@ -252,13 +253,6 @@ def _coarse(found: Histogram) -> tuple[np.ndarray, np.ndarray]:
 def _in_place(item: tuple[str, Histogram]) -> list[str | int]:
     """Sorts parameters by their layers' numbers: hidden2 stands before hidden10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", item[0])]
-
-
-def _together(courses: Sequence[Course], name_of: Callable[[Course], str]) -> dict[str, list[Course]]:
-    found: dict[str, list[Course]] = {}
-    for course in courses:
-        found.setdefault(name_of(course), []).append(course)
-    return found
 
 
 def _band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str) -> None:

@@ -14,7 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reproven.comparisons import words as words
 from reproven.comparisons.group_figures import CaptionedFigure
-from reproven.comparisons.overview import Candidate, Comparison, Pair
+from reproven.comparisons.groups import Candidate
+from reproven.comparisons.overview import Comparison
+from reproven.comparisons.pairs import Pair
 from reproven.comparisons.params import NOTHING, shown
 
 #: What a browser may load for the page: pictures that are in it, and its own style.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from reproven.comparisons.overview import ALPHA, Comparison, Group, Pair
+from reproven.comparisons.groups import Group
+from reproven.comparisons.overview import Comparison
+from reproven.comparisons.pairs import ALPHA, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.comparisons.significance import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
 
