@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from reproven.comparisons import words as words
-from reproven.comparisons.groups import Candidate
 from reproven.comparisons.params import canonical
+from reproven.store.summary import Summary
+from reproven.store.tags import COMMIT, DIRTY, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF
 from reproven.values.recipe import Recipe
 
+_TAGS = {
+    "recipe": RECIPE_TAG,
+    "split": f"{PREFIX}split.sha256",
+    "table": f"{PREFIX}data.sha256",
+    "commit": COMMIT,
+    "dirty": DIRTY,
+    "replay_of": REPLAY_OF,
+    "pruned": PRUNED,
+}
 
-def run(value: float, *, seed: int = 0, status: str = "FINISHED", **changed: Any) -> Candidate:
+
+def run(value: float, *, seed: int = 0, status: str = "FINISHED", **changed: Any) -> Summary:
     """A run as it is compared, that ended with a test_rmse."""
     recipe = Recipe(seed=seed, split_seed=changed.pop("split_seed", 12), **changed)
     params = {
@@ -18,17 +30,25 @@ def run(value: float, *, seed: int = 0, status: str = "FINISHED", **changed: Any
         for name, item in recipe.to_dict().items()
         if item not in ((), {})
     }
-    return Candidate(
+    made = Summary(
         run_id=f"{recipe.sha256[:24]}{abs(hash(value)) % 16**8:08x}",
         name=f"{recipe.variant}-{recipe.optimizer}-{seed}",
         status=status,
         params=canonical({**params, "target": "MEDV"}),
         metrics={"test_rmse": value, "test_r2": -value},
-        recipe=recipe.sha256,
-        split=f"split {recipe.split_seed}",
-        table="boston",
-        commit="c0ffee",
+        tags={},
+        artifact_uri="",
     )
+    return tagged(
+        made, recipe=recipe.sha256, split=f"split {recipe.split_seed}", table="boston", commit="c0ffee"
+    )
+
+
+def tagged(run: Summary, **said: str | None) -> Summary:
+    """The run with other tags, each by what it says; None takes it away."""
+    tags = run.tags | {_TAGS[name]: text for name, text in said.items() if text is not None}
+    gone = {_TAGS[name] for name, text in said.items() if text is None}
+    return replace(run, tags={name: text for name, text in tags.items() if name not in gone})
 
 
 def _spelt(value: Any) -> str:

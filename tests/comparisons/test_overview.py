@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from comparing import run
+from comparing import run, tagged
 from reproven.comparisons import overview, significance
 from reproven.comparisons import words as words
 from reproven.comparisons.overview import Comparison
@@ -265,24 +265,24 @@ def test_only_the_same_rows_are_paired() -> None:
     runs = [
         run(4.0 + share, seed=s, test_size=share, split_seed=12) for s in range(8) for share in (0.2, 0.3)
     ]
-    runs = [replace(r, split=r.params["test_size"]) for r in runs]
+    runs = [tagged(r, split=r.params["test_size"]) for r in runs]
     compared = overview.of(runs)
     assert compared.pairs[0].refusal == "their splits differ at seed 0"
     assert sentence(compared).endswith("are not paired: their splits differ at seed 0")
     runs = [run(4.0, seed=1, optimizer="sgd"), run(5.0, seed=2, optimizer="adam")]
     assert sentence(overview.of(runs)) == "sgd and adam are not paired: they share no seed"
     runs = [
-        replace(run(4.0, seed=s, optimizer=name), table=name, params=params)
+        tagged(replace(one, params={**one.params, "data": "houses.csv"}), table=name)
         for s in range(6)
         for name in ("sgd", "adam")
-        for params in [{**run(4.0, seed=s, optimizer=name).params, "data": "houses.csv"}]
+        for one in [run(4.0, seed=s, optimizer=name)]
     ]
     assert overview.of(runs).pairs[0].refusal == "their tables differ at seed 0"
 
 
 def test_a_column_that_is_left_out_of_the_bundled_table_leaves_its_rows() -> None:
     runs = [
-        replace(run(4.0 + len(drop), seed=s, drop=drop), table=str(drop))
+        tagged(run(4.0 + len(drop), seed=s, drop=drop), table=str(drop))
         for s in range(6)
         for drop in ((), ("B",))
     ]
@@ -304,10 +304,10 @@ def test_runs_that_do_not_count_are_named_with_the_reason_and_missed_in_their_gr
     failed, killed = run(1.0, seed=3, status="FAILED"), run(1.0, seed=4, status="KILLED")
     running = run(1.0, seed=5, status="RUNNING")
     infinite = run(1.797e308, seed=6)
-    replay = replace(good[0], run_id="a" * 32, replay_of=good[0].run_id)
-    pruned = replace(killed, run_id="b" * 32, is_pruned=True)
-    parent = replace(good[0], run_id="c" * 32, recipe=None)
-    bare = replace(good[0], run_id="d" * 32, metrics={}, recipe="another")
+    replay = tagged(replace(good[0], run_id="a" * 32), replay_of=good[0].run_id)
+    pruned = tagged(replace(killed, run_id="b" * 32), pruned="it was worse than the median")
+    parent = tagged(replace(good[0], run_id="c" * 32), recipe=None)
+    bare = tagged(replace(good[0], run_id="d" * 32, metrics={}), recipe="another")
     compared = overview.of([*good, failed, killed, running, infinite, replay, pruned, parent, bare])
     assert [left.why for left in compared.left_out] == [
         "it failed",
@@ -412,7 +412,7 @@ def test_labels_that_would_be_alike_are_told_apart() -> None:
     one, other = run(4.0), run(5.0)
     long = "9" * 100
     runs = [
-        replace(r, run_id=i * 32, params={**r.params, "init": f"{long}{i}"}, recipe=i)
+        tagged(replace(r, run_id=i * 32, params={**r.params, "init": f"{long}{i}"}), recipe=i)
         for r, i in ((one, "1"), (other, "2"))
     ]
     labels = [group.label for group in overview.of(runs).groups]
@@ -420,7 +420,7 @@ def test_labels_that_would_be_alike_are_told_apart() -> None:
 
 
 def test_code_that_differs_is_told() -> None:
-    runs = [run(4.0, seed=0), replace(run(4.0, seed=1), commit="abad1dea with changes")]
+    runs = [run(4.0, seed=0), tagged(run(4.0, seed=1), commit="abad1dea", dirty="true")]
     assert overview.of(runs).notes == (
         "The runs come from 2 states of the code, which may differ too: abad1dea with changes, c0ffee.",
     )

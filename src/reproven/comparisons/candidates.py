@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reproven.comparisons.groups import Candidate
 from reproven.comparisons.params import canonical
 from reproven.errors import InvalidInput
 from reproven.proof.evidence import Evidence
@@ -16,7 +15,6 @@ from reproven.store import children
 from reproven.store.open_run import asking
 from reproven.store.store import Store
 from reproven.store.summary import Summary, summary
-from reproven.store.tags import PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF, code_words
 from reproven.values.run_ids import run_id_in
 
 
@@ -25,11 +23,11 @@ class Found:
     """What was found.
 
     Attributes:
-        candidates: The runs, each once.
+        runs: The runs, each once, their params in their one spelling as `params.canonical` makes it.
         parent: The one run whose children they are; None where they were named otherwise.
     """
 
-    candidates: tuple[Candidate, ...]
+    runs: tuple[Summary, ...]
     parent: str | None
 
 
@@ -49,17 +47,16 @@ def find(store: Store, sources: Sequence[str], experiment: str | None) -> Found:
     parents = []
     for run_id in _ids(sources):
         with asking(f"find the run {run_id}", store.uri):
-            run = store.client.get_run(run_id)
-        under = [] if RECIPE_TAG in run.data.tags else children.children(store, run_id)
+            run = summary(store.client.get_run(run_id))
+        under = children.children(store, run_id) if run.recipe_sha256 is None else []
         if under:
             parents.append(run_id)
-        found |= {one.run_id: one for one in under or [summary(run)]}
+        found |= {one.run_id: one for one in under or [run]}
     if experiment is not None:
         found |= {one.run_id: one for one in store.training_runs(experiment)}
     is_one_parent = len(parents) == 1 and len(sources) == 1 and experiment is None
-    return Found(
-        candidates=tuple(map(_candidate, found.values())), parent=parents[0] if is_one_parent else None
-    )
+    runs = tuple(map(_in_one_spelling, found.values()))
+    return Found(runs=runs, parent=parents[0] if is_one_parent else None)
 
 
 def _ids(sources: Sequence[str]) -> list[str]:
@@ -75,21 +72,9 @@ def _ids(sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _candidate(run: Summary) -> Candidate:
-    table = run.tags.get(f"{PREFIX}data.sha256", "")
-    return Candidate(
-        run_id=run.run_id,
-        name=run.name,
-        status=run.status,
-        params=canonical({**run.params, "data_sha256": table}),
-        metrics=run.metrics,
-        recipe=run.tags.get(RECIPE_TAG),
-        split=run.tags.get(f"{PREFIX}split.sha256", ""),
-        table=table,
-        commit=code_words(run.tags),
-        replay_of=run.tags.get(REPLAY_OF),
-        is_pruned=PRUNED in run.tags,
-    )
+def _in_one_spelling(run: Summary) -> Summary:
+    """The run, its params as a recipe reads them, the digest of its table among them."""
+    return replace(run, params=canonical({**run.params, "data_sha256": run.table_sha256}))
 
 
 @contextmanager

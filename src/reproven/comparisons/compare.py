@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from reproven.comparisons import candidates, overview, params, words
-from reproven.comparisons.groups import Candidate
 from reproven.comparisons.overview import Comparison
 from reproven.errors import DiskError, InvalidInput, RecordError, ReprovenError
 from reproven.files import disk, names
@@ -24,6 +23,7 @@ from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, json_object, json_text
 from reproven.store.open_run import Run
 from reproven.store.store import Store
+from reproven.store.summary import Summary
 from reproven.store.tags import DESCRIPTION
 from reproven.training.histograms import last_of
 from reproven.values.metrics import read_metrics
@@ -97,13 +97,13 @@ def compare(
         raise InvalidInput(problems)
     store = Store(tracking_uri)
     found = candidates.find(store, sources, experiment)
-    answer = _answer(found.candidates, by=by, metric=metric)
+    answer = _answer(found.runs, by=by, metric=metric)
     under_mlflow = "MLFLOW_RUN_ID" in os.environ
     if found.parent is None and output is None and not under_mlflow:
         return answer
     command = _command(sources, experiment=experiment, by=by, metric=metric)
     places = []
-    with _files(answer, found.candidates, store, command) as folder:
+    with _files(answer, found.runs, store, command) as folder:
         if output is not None:
             places.append(_copy(folder, Path(output)))
         if found.parent is not None:
@@ -128,13 +128,13 @@ def compare_below(store: Store, parent: str, *, metric: str) -> Compared:
         StoreError: The store refuses.
     """
     found = candidates.find(store, [parent], None)
-    answer = _answer(found.candidates, by=(), metric=metric)
+    answer = _answer(found.runs, by=(), metric=metric)
     command = _command([parent], experiment=None, by=(), metric=metric)
-    with _files(answer, found.candidates, store, command) as folder:
+    with _files(answer, found.runs, store, command) as folder:
         return replace(answer, places=(_log(store.open(parent), folder),))
 
 
-def _answer(runs: Sequence[Candidate], *, by: Sequence[str], metric: str) -> Compared:
+def _answer(runs: Sequence[Summary], *, by: Sequence[str], metric: str) -> Compared:
     """What came of a comparison, in values and in words."""
     compared = overview.of(runs, by=by, metric=metric)
     return Compared(
@@ -146,7 +146,7 @@ def _answer(runs: Sequence[Candidate], *, by: Sequence[str], metric: str) -> Com
     )
 
 
-def _csv(compared: Comparison, runs: Sequence[Candidate]) -> str:
+def _csv(compared: Comparison, runs: Sequence[Summary]) -> str:
     """A row for each run, those that are left out too."""
     metrics = sorted({name for run in runs for name in run.metrics})
     fields = [name for name in compared.differ if name not in compared.by]
@@ -160,7 +160,7 @@ def _csv(compared: Comparison, runs: Sequence[Candidate]) -> str:
             *(run.run_id, run.name, run.status, group_of.get(run.run_id, ""), left.get(run.run_id, "")),
             *(run.params.get(name, "") for name in shown),
             *(repr(run.metrics[name]) if name in run.metrics else "" for name in metrics),
-            *(run.recipe or "", run.split, run.commit),
+            *(run.recipe_sha256 or "", run.split_sha256, run.code),
         )
         for run in runs
     )
@@ -183,7 +183,7 @@ def _description(answer: Compared) -> str:
 
 
 @contextmanager
-def _files(answer: Compared, runs: Sequence[Candidate], store: Store, command: str) -> Iterator[Path]:
+def _files(answer: Compared, runs: Sequence[Summary], store: Store, command: str) -> Iterator[Path]:
     """A folder with everything that is kept of a comparison, for the length of the block."""
     from reproven.comparisons import group_figures, page
 
@@ -234,14 +234,14 @@ def _labels(compared: Comparison) -> dict[str, str]:
     }
 
 
-def _courses(compared: Comparison, runs: Sequence[Candidate], store: Store) -> tuple[list[Any], list[str]]:
+def _courses(compared: Comparison, runs: Sequence[Summary], store: Store) -> tuple[list[Any], list[str]]:
     """How the runs of the best groups went, and what could not be read of them."""
     from reproven.comparisons.group_figures import MOST
 
     by_id = {run.run_id: run for run in runs}
     found, unread = [], []
     for group in compared.groups[:MOST]:
-        once = {by_id[run_id].recipe: by_id[run_id] for run_id in reversed(group.run_ids)}
+        once = {by_id[run_id].recipe_sha256: by_id[run_id] for run_id in reversed(group.run_ids)}
         for run in reversed(list(once.values())):
             try:
                 found.append(_course(run, group.label, compared, store))
@@ -250,7 +250,7 @@ def _courses(compared: Comparison, runs: Sequence[Candidate], store: Store) -> t
     return found, unread
 
 
-def _course(run: Candidate, group: str, compared: Comparison, store: Store) -> Any:
+def _course(run: Summary, group: str, compared: Comparison, store: Store) -> Any:
     from reproven.comparisons.group_figures import Course
 
     with candidates.opened(store, run.run_id, (METRICS, names.HISTOGRAMS)) as files:

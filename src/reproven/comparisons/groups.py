@@ -13,47 +13,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from reproven.comparisons import params, significance
+from reproven.store.summary import Summary
 from reproven.values.metrics import more_is_better
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """A run that may be compared.
-
-    Attributes:
-        run_id: Its id.
-        name: Its name.
-        status: FINISHED, FAILED, KILLED, RUNNING or SCHEDULED.
-        params: In their one spelling, as `params.canonical` makes it.
-        metrics: The last value of each.
-        recipe: Digest of its recipe; None where it trained none.
-        split: Digest of the rows for training and testing.
-        table: Digest of its table.
-        commit: The commit of its code, marked where it differed.
-        replay_of: The run that it replays; None where it is no replay.
-        is_pruned: Whether a sweep stopped it.
-    """
-
-    run_id: str
-    name: str
-    status: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    recipe: str | None
-    split: str
-    table: str
-    commit: str
-    replay_of: str | None = None
-    is_pruned: bool = False
-
-    @property
-    def unit(self) -> str:
-        """What pairs it with a run of another group: its seed, a stroke, and the seed of its split."""
-        seed = self.params.get("seed", params.NOTHING)
-        return f"{seed}/{self.params.get('split_seed', seed)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +47,11 @@ class Group:
 
 
 #: Of each group the runs that count, by its label.
-Members = Mapping[str, Sequence[Candidate]]
+Members = Mapping[str, Sequence[Summary]]
 
 
 def grouped(
-    runs: Sequence[Candidate], lost: Mapping[str, str], fields: Sequence[str], metric: str
+    runs: Sequence[Summary], lost: Mapping[str, str], fields: Sequence[str], metric: str
 ) -> tuple[list[Group], Members]:
     """The groups, the best first and those without a value last; and of each the runs that count.
 
@@ -123,11 +87,11 @@ def _group(
     label: str,
     *,
     fields: Mapping[str, str],
-    counted: Sequence[Candidate],
+    counted: Sequence[Summary],
     lost: Mapping[str, int],
     metric: str,
 ) -> Group:
-    values = {unit: _value(some, metric) for unit, some in by_unit(counted).items()}
+    values = {seeds: _value(some, metric) for seeds, some in by_unit(counted).items()}
     numbers = list(values.values())
     return Group(
         label=label,
@@ -150,17 +114,23 @@ def gathered(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]
     return found
 
 
-def by_unit(runs: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+def unit(run: Summary) -> str:
+    """What pairs a run with one of another group: its seed, a stroke, and the seed of its split."""
+    seed = run.params.get("seed", params.NOTHING)
+    return f"{seed}/{run.params.get('split_seed', seed)}"
+
+
+def by_unit(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
     """Runs by their seeds."""
-    return gathered(runs, lambda run: run.unit)
+    return gathered(runs, unit)
 
 
-def by_recipe(runs: Iterable[Candidate]) -> dict[str | None, list[Candidate]]:
+def by_recipe(runs: Iterable[Summary]) -> dict[str | None, list[Summary]]:
     """Runs by their recipes."""
-    return gathered(runs, lambda run: run.recipe)
+    return gathered(runs, lambda run: run.recipe_sha256)
 
 
-def _value(runs: Sequence[Candidate], metric: str) -> float:
+def _value(runs: Sequence[Summary], metric: str) -> float:
     """The one value of a seed: the mean over its recipes, each of which counts once."""
     return _mean([_mean([run.metrics[metric] for run in some]) for some in by_recipe(runs).values()])
 

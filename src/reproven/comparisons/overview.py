@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproven.comparisons import params
-from reproven.comparisons.groups import Candidate, Group, Members, by_recipe, by_unit, grouped
+from reproven.comparisons.groups import Group, Members, by_recipe, by_unit, grouped
 from reproven.comparisons.pairs import Pair, paired
 from reproven.errors import InvalidInput, name_among
+from reproven.store.summary import Summary
 from reproven.values.metrics import more_is_better
 
 _LARGEST = 1e100  # of a value; SQLite keeps an infinite one as 1.8e308
@@ -75,11 +76,11 @@ class Comparison:
         return asdict(self)
 
 
-def of(candidates: Sequence[Candidate], *, by: Sequence[str] = (), metric: str = "test_rmse") -> Comparison:
+def of(runs: Sequence[Summary], *, by: Sequence[str] = (), metric: str = "test_rmse") -> Comparison:
     """Compares runs.
 
     Args:
-        candidates: The runs, oldest first.
+        runs: The runs, their params in their one spelling as `params.canonical` makes it, oldest first.
         by: The params that tell groups apart; none takes all that differ by choice.
         metric: What is compared, at each run's end.
 
@@ -88,11 +89,11 @@ def of(candidates: Sequence[Candidate], *, by: Sequence[str] = (), metric: str =
     """
     if problems := params.field_problems(by):
         raise InvalidInput(problems)
-    left = {c.run_id: why for c in candidates if (why := _reason(c, metric))}
-    if all(c.run_id in left for c in candidates):
-        raise InvalidInput([_nothing(candidates, left, metric)])
-    trained = [c for c in candidates if c.recipe and not c.replay_of and c.status in _ENDED]
-    spelled = [c.params for c in trained]
+    left = {run.run_id: why for run in runs if (why := _reason(run, metric))}
+    if all(run.run_id in left for run in runs):
+        raise InvalidInput([_nothing(runs, left, metric)])
+    trained = [run for run in runs if run.recipe_sha256 and not run.replay_of and run.status in _ENDED]
+    spelled = [run.params for run in trained]
     chosen = params.choosing(spelled)
     fields = tuple(dict.fromkeys(by)) or tuple(chosen)
     growing = more_is_better(metric)
@@ -108,19 +109,19 @@ def of(candidates: Sequence[Candidate], *, by: Sequence[str] = (), metric: str =
         follow=tuple(params.following(spelled)),
         equal=params.equal(spelled),
         left_out=tuple(
-            Left(run_id=c.run_id, name=c.name, why=left[c.run_id]) for c in candidates if c.run_id in left
+            Left(run_id=run.run_id, name=run.name, why=left[run.run_id]) for run in runs if run.run_id in left
         ),
         notes=tuple(_notes(groups, members, others, metric)),
     )
 
 
-def _reason(run: Candidate, metric: str) -> str | None:
+def _reason(run: Summary, metric: str) -> str | None:
     """Why a run does not count; None where it does."""
     if run.replay_of:
         return f"it is a replay of {run.replay_of}"
-    if run.recipe is None:
+    if run.recipe_sha256 is None:
         return "it trained no recipe"
-    if run.is_pruned:
+    if run.pruned is not None:
         return "it was pruned"
     if run.status != "FINISHED":
         return _STATUS.get(run.status, f"it is {run.status}")
@@ -130,12 +131,12 @@ def _reason(run: Candidate, metric: str) -> str | None:
     return None if abs(value) < _LARGEST else f"its {metric} is {value:g}"  # nan is not less either
 
 
-def _nothing(candidates: Sequence[Candidate], left: Mapping[str, str], metric: str) -> str:
-    finished = [c for c in candidates if c.status == "FINISHED" and c.recipe and not c.replay_of]
-    if finished and not any(metric in c.metrics for c in finished):
-        names = sorted({name for c in finished for name in c.metrics})
+def _nothing(runs: Sequence[Summary], left: Mapping[str, str], metric: str) -> str:
+    finished = [run for run in runs if run.status == "FINISHED" and run.recipe_sha256 and not run.replay_of]
+    if finished and not any(metric in run.metrics for run in finished):
+        names = sorted({name for run in finished for name in run.metrics})
         return f"metric is {metric[:60]!r}, but no run has it. {name_among(metric, names)}"
-    if not candidates:
+    if not runs:
         return "There is no run to compare. Train some: reproven train."
     return f"No run can be compared: {_times(Counter(left.values()))}. Give runs that are FINISHED."
 
@@ -163,7 +164,7 @@ def _notes(groups: Sequence[Group], members: Members, others: Sequence[str], met
         yield f"{more} {what} the recipe of another; each recipe counts once."
     if any(len({run.metrics[metric] for run in runs}) > 1 for runs in repeated):
         yield f"Runs of one recipe differ in {metric}; their mean counts. `reproven replay` says why."
-    commits = sorted({run.commit for run in counted if run.commit})
-    if len(commits) > 1:
-        states = ", ".join(commits)
-        yield f"The runs come from {len(commits)} states of the code, which may differ too: {states}."
+    states = sorted({run.code for run in counted if run.code})
+    if len(states) > 1:
+        names = ", ".join(states)
+        yield f"The runs come from {len(states)} states of the code, which may differ too: {names}."

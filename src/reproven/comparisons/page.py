@@ -14,10 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reproven.comparisons import words as words
 from reproven.comparisons.group_figures import CaptionedFigure
-from reproven.comparisons.groups import Candidate
+from reproven.comparisons.groups import unit
 from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import Pair
 from reproven.comparisons.params import NOTHING, shown
+from reproven.store.summary import Summary
 
 #: What a browser may load for the page: pictures that are in it, and its own style.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -25,7 +26,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 def page(
     compared: Comparison,
-    candidates: Sequence[Candidate],
+    runs: Sequence[Summary],
     pictures: Iterable[CaptionedFigure],
     *,
     command: str,
@@ -35,7 +36,7 @@ def page(
 
     Args:
         compared: The comparison.
-        candidates: The runs that were asked for.
+        runs: The runs that were asked for.
         pictures: The figures.
         command: The command line that makes it again.
         notes: What a reader must know beside the comparison's own notes.
@@ -57,7 +58,7 @@ def page(
         equal=[(name, shown(name, value)) for name, value in compared.equal.items()],
         figures=[_figure(picture) for picture in pictures],
         method=words.method(compared),
-        runs=_runs(compared, candidates),
+        runs=_runs(compared, runs),
         left_out=compared.left_out,
         command=command,
     )
@@ -92,15 +93,15 @@ def _pair(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _runs(compared: Comparison, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    by_id = {run.run_id: run for run in candidates}
+def _runs(compared: Comparison, runs: Sequence[Summary]) -> list[dict[str, Any]]:
+    by_id = {run.run_id: run for run in runs}
     return [
         {
             "group": group.label,
             "name": by_id[run_id].name,
             "run_id": run_id,
-            "recipe": by_id[run_id].recipe,
-            "seeds": by_id[run_id].unit,
+            "recipe": by_id[run_id].recipe_sha256,
+            "seeds": unit(by_id[run_id]),
             "value": f"{by_id[run_id].metrics[compared.metric]:.6g}",
         }
         for group in compared.groups

@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from reproven.comparisons import significance
-from reproven.comparisons.groups import Candidate, Group, Members, by_unit
+from reproven.comparisons.groups import Group, Members, by_unit
+from reproven.store.summary import Summary
 from reproven.training.data import BUNDLED
 
 ALPHA = 0.05
@@ -82,7 +83,7 @@ def _pair(a: Group, b: Group, members: Members, others: Sequence[str]) -> Pair:
     )
 
 
-def _refusal(a: Group, b: Group, shared: Mapping[str, Sequence[Candidate]]) -> str | None:
+def _refusal(a: Group, b: Group, shared: Mapping[str, Sequence[Summary]]) -> str | None:
     """Why two groups cannot be paired; None where they can.
 
     Args:
@@ -95,22 +96,22 @@ def _refusal(a: Group, b: Group, shared: Mapping[str, Sequence[Candidate]]) -> s
     if not shared:
         return "they share no seed"
     for unit, runs in shared.items():
-        for what, values in (("tables", map(_rows, runs)), ("splits", (run.split for run in runs))):
+        for what, values in (("tables", map(_rows, runs)), ("splits", (run.split_sha256 for run in runs))):
             if len(set(values)) > 1:
                 return f"their {what} differ at seed {unit.partition('/')[0]}"
     return None
 
 
-def _rows(run: Candidate) -> tuple[str, str]:
+def _rows(run: Summary) -> tuple[str, str]:
     """What tells a table's rows and target: of a bundled one its name, whatever columns are left out."""
     name = run.params.get("data", "")
-    return (name, run.params.get("target", "")) if name in BUNDLED else ("", run.table)
+    return (name, run.params.get("target", "")) if name in BUNDLED else ("", run.table_sha256)
 
 
 def _differs(
     name: str,
-    left: Mapping[str, Sequence[Candidate]],
-    right: Mapping[str, Sequence[Candidate]],
+    left: Mapping[str, Sequence[Summary]],
+    right: Mapping[str, Sequence[Summary]],
     shared: Sequence[str],
 ) -> bool:
     return any(

@@ -33,7 +33,7 @@ from reproven.proof.evidence import Evidence, gather
 from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.store import Store
-from reproven.store.tags import DESCRIPTION, PRUNED, REPLAY_OF, REPLAYED, VERDICT
+from reproven.store.tags import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT
 from reproven.values.record import Record, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def replays(
 def _ended_runs(store: Store, experiment: str) -> list[str]:
     ended = ("FINISHED", "FAILED")
     runs = store.training_runs(experiment)
-    return [run.run_id for run in runs if run.status in ended or PRUNED in run.tags]
+    return [run.run_id for run in runs if run.status in ended or run.pruned is not None]
 
 
 @contextmanager

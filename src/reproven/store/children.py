@@ -5,7 +5,7 @@ from __future__ import annotations
 from reproven.store.open_run import asking
 from reproven.store.store import Store
 from reproven.store.summary import Summary
-from reproven.store.tags import PARENT, PREFIX, RECIPE_TAG, REPLAY_OF, SEAL
+from reproven.store.tags import PARENT, PREFIX, RECIPE_TAG
 
 SWEEP = f"{PREFIX}sweep.sha256"  # on a sweep's run: the digest of its study
 CONTINUED = f"{PREFIX}sweep.continued"  # on a sweep's run: the one that has its runs now
@@ -28,15 +28,15 @@ def children(store: Store, parent: str) -> list[Summary]:
     """The runs below a run that trained a recipe and are no replay, the oldest first."""
     query = f"tags.`{PARENT}` = '{parent}' AND tags.`{RECIPE_TAG}` LIKE '%'"
     found = store.search(store.snapshot(parent).experiment, query)
-    return [run for run in reversed(found) if REPLAY_OF not in run.tags]
+    return [run for run in reversed(found) if run.replay_of is None]
 
 
 def settled(store: Store, parent: str) -> dict[str, Summary]:
     """Of each recipe below a run the first run that came to its end, by the recipe's digest."""
     kept: dict[str, Summary] = {}
     for run in children(store, parent):
-        if SEAL in run.tags and run.tags[RECIPE_TAG] not in kept:
-            kept[run.tags[RECIPE_TAG]] = run
+        if run.recipe_sha256 is not None and run.seal is not None:
+            kept.setdefault(run.recipe_sha256, run)
     return kept
 
 
@@ -50,7 +50,7 @@ def discard_doubles(store: Store, parent: str) -> int:
     doubles = [
         run.run_id
         for run in children(store, parent)
-        if (one := kept.get(run.tags[RECIPE_TAG])) is not None and one.run_id != run.run_id
+        if run.recipe_sha256 in kept and kept[run.recipe_sha256].run_id != run.run_id
     ]
     for run_id in doubles:
         discard(store, run_id)

@@ -29,7 +29,6 @@ from reproven.store.tags import (
     LOGBOOK,
     PARENT,
     RECIPE_TAG,
-    REPLAY_OF,
     SOURCE_NAME,
     SOURCE_TYPE,
     USER,
@@ -213,7 +212,7 @@ class Store:
             StoreError: There is no such experiment.
         """
         found = self.search(experiment, f"tags.`{RECIPE_TAG}` LIKE '%'")
-        return [run for run in reversed(found) if REPLAY_OF not in run.tags]
+        return [run for run in reversed(found) if run.replay_of is None]
 
     def search(self, experiment: str, query: str, last: int | None = None) -> list[Summary]:
         """The runs of an experiment that a query of MLflow's finds, newest first.

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from reproven.store.tags import FAILURE, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF, SEAL, code_words
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A run in a few words: its id, name, status, params, tags, last metrics and the place of its files."""
+    """A run in a few words: its id, name, status, params, tags, last metrics and the place of its files.
+
+    What the tags say is asked of it by the properties, so that nobody else need know a tag's name.
+    """
 
     run_id: str
     name: str
@@ -17,6 +22,46 @@ class Summary:
     tags: dict[str, str]
     metrics: dict[str, float]
     artifact_uri: str
+
+    @property
+    def recipe_sha256(self) -> str | None:
+        """Digest of its recipe; None where it trained none."""
+        return self.tags.get(RECIPE_TAG)
+
+    @property
+    def split_sha256(self) -> str:
+        """Digest of the rows for training and testing; empty where it has none."""
+        return self.tags.get(f"{PREFIX}split.sha256", "")
+
+    @property
+    def table_sha256(self) -> str:
+        """Digest of its table; empty where it has none."""
+        return self.tags.get(f"{PREFIX}data.sha256", "")
+
+    @property
+    def code(self) -> str:
+        """The commit of its code, marked where the code differed from it; empty where it is not known."""
+        return code_words(self.tags)
+
+    @property
+    def seal(self) -> str | None:
+        """Digest of its manifest; None where it did not come to its end."""
+        return self.tags.get(SEAL)
+
+    @property
+    def replay_of(self) -> str | None:
+        """The run that it replays; None where it is no replay."""
+        return self.tags.get(REPLAY_OF)
+
+    @property
+    def failure(self) -> str | None:
+        """Why its training failed; None where it did not."""
+        return self.tags.get(FAILURE)
+
+    @property
+    def pruned(self) -> str | None:
+        """Why a sweep stopped it; None where none did."""
+        return self.tags.get(PRUNED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from reproven.comparisons.compare import compare_below
 from reproven.errors import InvalidInput, StoreError
 from reproven.files import disk, names
 from reproven.machine import code, environment
-from reproven.store import children, tags
+from reproven.store import children
 from reproven.store.address import without_credentials
 from reproven.store.children import SWEEP
 from reproven.store.open_run import Run
@@ -224,7 +224,7 @@ class _Sweep:
             run_id=run.run_id,
             metrics=run.metrics,
             curve=children.curve(self._store, run.run_id, study.metric) if has_curve else (),
-            why=run.tags.get(tags.FAILURE) or run.tags.get(tags.PRUNED) or "",
+            why=run.failure or run.pruned or "",
             was_there=True,
         )
 
