@@ -6,53 +6,49 @@ It imports its verb (and with it MLflow, SciPy and Matplotlib) only once its opt
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reproven.cli.group import main
-from reproven.cli.reading import answering, checked_option, given, importing, not_blank
+from reproven.cli.reading import asking, checked, importing, plain, some_runs, text
 from reproven.comparisons.params import field_problems, shown
-from reproven.errors import InvalidInput
 from reproven.files.disk import is_file
 from reproven.values import options as kinds
 
 if TYPE_CHECKING:
     from reproven.comparisons.compare import Compared
 
-_BY = replace(
+_FIELDS = replace(
     kinds.words("Params that tell groups apart; all that differ, seeds apart, where not given.", "optimizer"),
     metavar="FIELD,…",
 )
 
 
+def _contradictions(said: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if said["as_csv"] and said["as_json"]:
+        problems.append("csv and json are both given. Give one.")
+    output = said["output"]
+    if output and output.strip() and is_file(Path(output)):
+        problems.append(f"output is {output}, which is a file. Give a folder.")
+    return problems
+
+
 @main.command()
-@click.argument("runs", nargs=-1)
-@click.option(
-    "--run", "more", multiple=True, metavar="RUN", help="Another run, as `mlflow run -P run=…` gives it."
+@asking(
+    runs=some_runs("Give run ids, the parent of some, or --experiment NAME."),
+    experiment=text("Also all training runs of this experiment."),
+    by=checked(_FIELDS, (), check=field_problems),
+    metric=text("What is compared, at the end.", "METRIC", default="test_rmse"),
+    output=text("Write the page, the tables and the figures there.", "FOLDER"),
+    as_csv=plain("--csv", is_flag=True, help="Print a CSV table with a row for each run."),
+    problems=_contradictions,
 )
-@click.option("--experiment", help="Also all training runs of this experiment.")
-@checked_option("by", _BY, None)
-@click.option(
-    "--metric", metavar="METRIC", default="test_rmse", show_default=True, help="What is compared, at the end."
-)
-@click.option("--output", metavar="FOLDER", help="Write the page, the tables and the figures there.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV table with a row for each run.")
-@answering
-def compare(
-    runs: tuple[str, ...],
-    more: tuple[str, ...],
-    experiment: str | None,
-    by: tuple[str, ...],
-    metric: str,
-    output: str | None,
-    as_csv: bool,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+def compare(runs: list[str], as_csv: bool, as_json: bool, **asked: Any) -> None:
     """Compare RUNS: in groups, over seeds, and pair by pair where groups share seeds.
 
     A run is a run id or runs:/…; one with training runs under it stands for these, and is logged to. Groups
@@ -65,27 +61,10 @@ def compare(
       reproven compare 5aafbec3d5a143a98e4a0f1a1b4ff1f1 --by optimizer,lr --output figures
       reproven compare RUN RUN --metric test_mae --csv
     """
-    beside, problems = kinds.read_checked({"by": _BY}, given({"by": by}))
-    fields = tuple(beside.get("by", ()))
-    if not problems:
-        problems += field_problems(fields)
-    problems += not_blank(experiment=experiment, metric=metric, output=output, tracking_uri=tracking_uri)
-    asked = [*runs, *(run for run in more if run)]  # MLproject gives an empty one where it has none
-    if not asked and experiment is None:
-        problems.append("run is not given. Give run ids, the parent of some, or --experiment NAME.")
-    if as_csv and as_json:
-        problems.append("csv and json are both given. Give one.")
-    if output and output.strip() and is_file(Path(output)):
-        problems.append(f"output is {output}, which is a file. Give a folder.")
-    if problems:
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.comparisons.compare import compare as run_compare
 
-    found = run_compare(
-        asked, experiment=experiment, by=fields, metric=metric, output=output, tracking_uri=tracking_uri
-    )
+    found = run_compare(runs, **asked)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
     elif as_csv:

@@ -8,36 +8,34 @@ from __future__ import annotations
 import json
 import select
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from reproven.cli.group import FINDING, TROUBLE, main
 from reproven.cli.reading import (
-    answering,
-    checked_option,
-    given,
+    DATA,
+    argument,
+    asking,
+    checked,
     importing,
-    not_blank,
+    plain,
     progress,
     say,
     tell_trained,
 )
-from reproven.errors import InvalidInput
 from reproven.values import options as kinds
-
-_OFFLINE = kinds.flag("Ask no store now; `reproven sync` sends everything later.")
-_STALE = kinds.number(
-    "Seconds without a sign of life, after which a run that is not kept here is lost.", "600", low=0
-)
 
 
 @main.command()
-@click.argument("run")
-@checked_option("offline", _OFFLINE, None)
-@click.option("--data", metavar="PATH", help="Where the table is, if not where it was.")
-@answering
-def resume(run: str, offline: str | None, data: str | None, tracking_uri: str | None, as_json: bool) -> None:
+@asking(
+    run=argument(may_be_blank=False),
+    offline=kinds.flag("Ask no store now; `reproven sync` sends everything later."),
+    data=DATA,
+)
+def resume(run: str, as_json: bool, **asked: Any) -> None:
     """Go on with RUN, which was stopped, to the bits of a run that never was.
 
     It starts from the newest whole checkpoint, in the middle of an epoch if that is where it stands, or anew
@@ -48,28 +46,25 @@ def resume(run: str, offline: str | None, data: str | None, tracking_uri: str | 
     Example:
       reproven resume 5aafbec3d5a143a98e4a0f1a1b4ff1f1
     """
-    beside, problems = kinds.read_checked({"offline": _OFFLINE}, given({"offline": offline}))
-    if problems := problems + not_blank(run=run, data=data, tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.runs.resume import resume as run_resume
 
-    outcome = run_resume(
-        run,
-        data=data,
-        tracking_uri=tracking_uri,
-        offline=beside.get("offline", False),
-        watch=progress,
-        say=say,
-    )
+    outcome = run_resume(run, watch=progress, say=say, **asked)
     tell_trained(f"run {run}", outcome, as_json=as_json)
 
 
+def _follows_none(said: Mapping[str, Any]) -> list[str]:
+    if said["follow"] and len(said["runs"]) != 1:
+        return ["follow is given, but needs one run."]
+    return []
+
+
 @main.command()
-@click.argument("runs", nargs=-1)
-@click.option("--follow", is_flag=True, hidden=True, help="Send a journal while it is written.")
-@answering
+@asking(
+    runs=argument(nargs=-1),
+    follow=plain(is_flag=True, hidden=True, help="Send a journal while it is written."),
+    problems=_follows_none,
+)
 def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Send what stores do not have yet of RUNS, or of all runs kept on this machine.
 
@@ -78,12 +73,6 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
       reproven sync
       reproven sync --tracking-uri http://tracking:5000
     """
-    problems = not_blank(tracking_uri=tracking_uri)
-    if follow and len(runs) != 1:
-        problems.append("follow is given, but needs one run.")
-    if problems:
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.logbooks import sync as verb
 
@@ -110,9 +99,15 @@ def _writer_ended(seconds: float) -> bool:
 
 
 @main.command()
-@checked_option("stale", _STALE, 600)
-@answering
-def doctor(stale: str | None, tracking_uri: str | None, as_json: bool) -> None:
+@asking(
+    stale=checked(
+        kinds.number(
+            "Seconds without a sign of life, after which a run that is not kept here is lost.", "600", low=0
+        ),
+        600,
+    )
+)
+def doctor(stale: float, tracking_uri: str | None, as_json: bool) -> None:
     """Find runs whose process is gone, tell their store, and say what can be done: resume, sync.
 
     A run that is kept on this machine is alive while a process holds its logbook; any other by its
@@ -122,15 +117,11 @@ def doctor(stale: str | None, tracking_uri: str | None, as_json: bool) -> None:
     Example:
       reproven doctor
     """
-    beside, problems = kinds.read_checked({"stale": _STALE}, given({"stale": stale}))
-    if problems := problems + not_blank(tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.logbooks.doctor import doctor as run_doctor
 
     found = []
-    for case in run_doctor(stale=beside.get("stale", 600.0), tracking_uri=tracking_uri):
+    for case in run_doctor(stale=stale, tracking_uri=tracking_uri):
         found.append(case)
         if not as_json:
             marked = ", now KILLED in its store" if case.marked else ""

@@ -7,45 +7,32 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reproven.cli.group import FINDING, main
-from reproven.cli.reading import answering, checked_option, given, importing, not_blank, progress
-from reproven.errors import InvalidInput
+from reproven.cli.reading import DATA, argument, asking, checked, importing, plain, progress, some_runs, text
 from reproven.values import options as kinds
 from reproven.values.model_name import registration_problems
 
 if TYPE_CHECKING:
     from reproven.proof.verdict import Verdict
 
-_MANAGER = kinds.choice(
-    "Replay with this code and these packages, or with the recorded ones.", ("local", "uv")
-)
-_SEAL = kinds.digest("What `reproven seal` printed once, kept elsewhere.")
-_DATA = click.option("--data", metavar="PATH", help="Where the table is, if not where it was.")
-
 
 @main.command()
-@click.argument("runs", nargs=-1)
-@click.option(
-    "--run", "more", multiple=True, metavar="RUN", help="Another run, as `mlflow run -P run=…` gives it."
+@asking(
+    runs=some_runs("Give a run id, the folder of a bundle, or --experiment NAME."),
+    experiment=text("Also replay every training run of this experiment."),
+    env_manager=checked(
+        kinds.choice("Replay with this code and these packages, or with the recorded ones.", ("local", "uv")),
+        "local",
+    ),
+    data=DATA,
 )
-@click.option("--experiment", help="Also replay every training run of this experiment.")
-@checked_option("env_manager", _MANAGER, "local")
-@_DATA
-@answering
-def replay(
-    runs: tuple[str, ...],
-    more: tuple[str, ...],
-    experiment: str | None,
-    env_manager: str | None,
-    data: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     """Train recorded RUNS again from their records alone, and compare every bit.
 
     A run is a run id, runs:/…, or the folder of a bundle. The verdict is IDENTICAL (exit code 0), DIVERGED
@@ -59,28 +46,12 @@ def replay(
       reproven replay mlruns/reference/module-sgd
       reproven replay RUN --env-manager uv
     """
-    beside, problems = kinds.read_checked({"env_manager": _MANAGER}, given({"env_manager": env_manager}))
-    problems += not_blank(experiment=experiment, data=data, tracking_uri=tracking_uri)
-    asked = [*runs, *(run for run in more if run)]  # MLproject gives an empty one where it has none
-    if not asked and experiment is None:
-        problems.append("run is not given. Give a run id, the folder of a bundle, or --experiment NAME.")
-    if problems:
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof.replay import replays
         from reproven.proof.verdict import worst
 
     found = []
-    verdicts = replays(
-        asked,
-        experiment=experiment,
-        env_manager=beside.get("env_manager", "local"),
-        data=data,
-        tracking_uri=tracking_uri,
-        watch=progress,
-    )
-    for verdict in verdicts:
+    for verdict in replays(runs, watch=progress, **asked):
         found.append(verdict)
         if not as_json:
             _tell(verdict)
@@ -98,11 +69,12 @@ def _tell(verdict: Verdict) -> None:
 
 
 @main.command()
-@click.argument("run")
-@checked_option("seal", _SEAL, None)
-@_DATA
-@answering
-def audit(run: str, seal: str | None, data: str | None, tracking_uri: str | None, as_json: bool) -> None:
+@asking(
+    run=argument(),
+    seal=kinds.digest("What `reproven seal` printed once, kept elsewhere."),
+    data=DATA,
+)
+def audit(run: str, as_json: bool, **asked: Any) -> None:
     """Hold what is left of RUN against its record, without training.
 
     Every file against the manifest, both forms of the model and the registered one against the last weights,
@@ -114,14 +86,10 @@ def audit(run: str, seal: str | None, data: str | None, tracking_uri: str | None
       reproven audit 5aafbec3d5a143a98e4a0f1a1b4ff1f1
       reproven audit mlruns/reference/module-sgd --seal SHA256
     """
-    beside, problems = kinds.read_checked({"seal": _SEAL}, given({"seal": seal}))
-    if problems := problems + not_blank(data=data, tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof.audit import audit as run_audit
 
-    found = run_audit(run, seal=beside.get("seal"), data=data, tracking_uri=tracking_uri)
+    found = run_audit(run, **asked)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
@@ -135,8 +103,7 @@ def audit(run: str, seal: str | None, data: str | None, tracking_uri: str | None
 
 
 @main.command()
-@click.argument("run")
-@answering
+@asking(run=argument())
 def seal(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Print one digest over the whole record of RUN, to be kept elsewhere: in a paper, in a git tag.
 
@@ -144,9 +111,6 @@ def seal(run: str, tracking_uri: str | None, as_json: bool) -> None:
     Example:
       reproven seal 5aafbec3d5a143a98e4a0f1a1b4ff1f1
     """
-    if problems := not_blank(tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof.audit import seal as run_seal
 
@@ -155,9 +119,7 @@ def seal(run: str, tracking_uri: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run")
-@click.argument("folder", metavar="DIR")
-@answering
+@asking(run=argument(), folder=argument(metavar="DIR"))
 def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> None:
     """Write RUN as a bundle: the folder DIR with plain files, which needs no store to be read or replayed.
 
@@ -165,9 +127,6 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
     Example:
       reproven export 5aafbec3d5a143a98e4a0f1a1b4ff1f1 figure-3
     """
-    if problems := not_blank(tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof.bundle import export as run_export
 
@@ -176,9 +135,10 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
 
 
 @main.command(name="import")
-@click.argument("folder", metavar="DIR")
-@click.option("--experiment", help="The experiment's name.  [default: that of the original]")
-@answering
+@asking(
+    folder=argument(metavar="DIR"),
+    experiment=text("The experiment's name.  [default: that of the original]"),
+)
 def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """Put the bundle DIR into a tracking store, as a run with its original times.
 
@@ -186,9 +146,6 @@ def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_js
     Example:
       reproven import mlruns/reference/module-sgd
     """
-    if problems := not_blank(experiment=experiment, tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof.bundle import import_ as run_import
 
@@ -196,29 +153,45 @@ def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_js
     click.echo(json.dumps({"run_id": run_id, "folder": folder}) if as_json else f"run {run_id}")
 
 
+def _name_problems(name: str | None, _: Mapping[str, Any]) -> list[str]:
+    if not name:
+        return ["name is not given. Give the registered model: --name boston-mlp."]
+    return registration_problems(name, None, option="name")
+
+
+def _promotes_none(said: Mapping[str, Any]) -> list[str]:
+    run, best_of = said["run"], said["best_of"]
+    if said["roll_back"] and (run or best_of or said["force"]):
+        return ["roll_back is given, so neither run, best_of nor force can be. Leave them out."]
+    if not said["roll_back"] and (run is None) == (best_of is None):
+        return ["run or best_of must be given, and not both. Give a run id, or --best-of EXPERIMENT."]
+    return []
+
+
 @main.command()
-@click.argument("run", required=False)
-@click.option("--name", metavar="NAME", help="The registered model; it must be given.")
-@click.option("--alias", metavar="NAME", default="champion", show_default=True, help="The alias to move.")
-@click.option(
-    "--best-of", metavar="EXPERIMENT", help="In place of RUN: the best finished run of this experiment."
+@asking(
+    run=argument(required=False, may_be_blank=False),
+    name=text("The registered model; it must be given.", "NAME", check=_name_problems),
+    alias=text(
+        "The alias to move.",
+        "NAME",
+        default="champion",
+        check=lambda alias, _: registration_problems("any", alias),
+    ),
+    best_of=text("In place of RUN: the best finished run of this experiment.", "EXPERIMENT"),
+    metric=text("By which it is the best.", "METRIC", default="test_rmse"),
+    force=plain(is_flag=True, help="Move it all the same; what speaks against it is noted."),
+    roll_back=plain(is_flag=True, help="Move the alias back to where it was."),
+    problems=_promotes_none,
 )
-@click.option(
-    "--metric", metavar="METRIC", default="test_rmse", show_default=True, help="By which it is the best."
-)
-@click.option("--force", is_flag=True, help="Move it all the same; what speaks against it is noted.")
-@click.option("--roll-back", is_flag=True, help="Move the alias back to where it was.")
-@answering
 def promote(
     run: str | None,
-    name: str | None,
+    name: str,
     alias: str,
-    best_of: str | None,
-    metric: str,
-    force: bool,
     roll_back: bool,
     tracking_uri: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Point an alias of a registered model at RUN, if its audit finds nothing and its replay says IDENTICAL.
 
@@ -231,33 +204,13 @@ def promote(
       reproven promote --best-of boston --metric test_mae --name boston-mlp --alias champion
       reproven promote --roll-back --name boston-mlp --alias champion
     """
-    problems = registration_problems(name or "any", alias, option="name")
-    if not name:
-        problems.insert(0, "name is not given. Give the registered model: --name boston-mlp.")
-    problems += not_blank(run=run, best_of=best_of, metric=metric, tracking_uri=tracking_uri)
-    if roll_back and (run or best_of or force):
-        problems.append("roll_back is given, so neither run, best_of nor force can be. Leave them out.")
-    if not roll_back and (run is None) == (best_of is None):
-        problems.append("run or best_of must be given, and not both. Give a run id, or --best-of EXPERIMENT.")
-    if problems or name is None:
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.proof import promote as verb
 
     if roll_back:
         found = verb.roll_back(name=name, alias=alias, tracking_uri=tracking_uri)
     else:
-        found = verb.promote(
-            run,
-            name=name,
-            alias=alias,
-            best_of=best_of,
-            metric=metric,
-            force=force,
-            tracking_uri=tracking_uri,
-            watch=progress,
-        )
+        found = verb.promote(run, name=name, alias=alias, tracking_uri=tracking_uri, watch=progress, **asked)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:

@@ -1,4 +1,8 @@
-"""What the commands share: options, read and checked, with all problems in one error, and progress."""
+"""What the commands share: options, read and checked, with all problems in one error, and progress.
+
+A command declares what it asks for with `asking`, a keyword for each of its parameters, and is called with
+the values once all of them are good. So it goes on with imports that take long, and with nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,129 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reproven.cli.group import FINDING
 from reproven.errors import InvalidInput
-from reproven.values.options import Option
+from reproven.values import blueprint, recipe
+from reproven.values.options import Option, read_checked
 
 if TYPE_CHECKING:
     from reproven.runs.train import Trained
     from reproven.values.record import Step
 
 Command = Callable[..., Any]
-Parsed = TypeVar("Parsed")
+Decorator = Callable[[Command], Command]
+#: What click found, by the options' names: texts, tuples of some, or None where an option is not given.
+Texts = Mapping[str, Any]
+
+#: When problems are told: of single values, of blank names, of the store's, and of values beside others.
+_VALUE, _NAME, _STORE, _BESIDE = range(4)
+_OPTIONS: Mapping[type, Mapping[str, Option]] = {
+    recipe.Recipe: recipe.OPTIONS,
+    blueprint.Blueprint: blueprint.OPTIONS,
+}
 
 
-def checked_option(name: str, option: Option, default: Any) -> Callable[[Command], Command]:
-    """One option as click wants it; its text is read and checked later, together with all others."""
-    flag: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if option.is_flag else {}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a command asks for, as one of its parameters: an option, an argument, or several as one value.
+
+    Attributes:
+        declare: Declares what click must read, for a parameter of this name.
+        read: From that name and all texts: its value, and a message for each problem with it.
+        told: When its problems are told.
+    """
+
+    declare: Callable[[str], Decorator]
+    read: Callable[[str, Texts], tuple[Any, list[str]]]
+    told: int = _VALUE
+
+
+def asking(
+    *, problems: Callable[[Mapping[str, Any]], list[str]] | None = None, **parameters: Asked | Option | type
+) -> Decorator:
+    """Declares a command's options, reads them all, and calls it only where nothing is wrong with any.
+
+    Args:
+        problems: What is wrong with the values beside one another, a message each.
+        **parameters: What each parameter of the command is, in the order of `--help`. An option's kind
+            stands for a checked option, Recipe and Blueprint for all options that make one. The command has
+            `tracking_uri` and `as_json` too, behind these where they are not among them.
+
+    Raises:
+        InvalidInput: When the command is called; it lists all problems.
+    """
+    asked = {name: _asked(one) for name, one in {**parameters, **_ANSWERING}.items()}
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def called(**texts: Any) -> None:
+            command(**_read(asked, texts, problems or (lambda values: [])))
+
+        return _declared(asked)(called)
+
+    return decorate
+
+
+def _asked(one: Asked | Option | type) -> Asked:
+    if isinstance(one, type):
+        return _made(one)
+    return checked(one) if isinstance(one, Option) else one
+
+
+def _read(
+    asked: Mapping[str, Asked], texts: Texts, contradictions: Callable[[Mapping[str, Any]], list[str]]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, one in sorted(asked.items(), key=lambda item: item[1].told):
+        values[name], wrong = one.read(name, texts)
+        problems += wrong
+    if problems := problems + contradictions(values):
+        raise InvalidInput(problems)
+    return values
+
+
+def _declared(asked: Mapping[str, Asked]) -> Decorator:
+    def decorate(command: Command) -> Command:
+        for name, one in reversed(list(asked.items())):
+            command = one.declare(name)(command)
+        return command
+
+    return decorate
+
+
+def checked(
+    kind: Option, default: Any = None, *, check: Callable[[Any], list[str]] = lambda value: []
+) -> Asked:
+    """An option of some kind; a flag that is not given is false.
+
+    Args:
+        kind: How it is read, and what it must be.
+        default: Its value where it is not given.
+        check: What else may be wrong with a value, a message each.
+    """
+    flag: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if kind.is_flag else {}
     shown = "" if default in (None, ()) else f"  [default: {_spell(default)}]"
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        name,
-        type=str,
-        multiple=option.repeats,
-        metavar=option.metavar,
-        help=option.help + shown,
-        **flag,
+
+    def read(name: str, texts: Texts) -> tuple[Any, list[str]]:
+        said = given({name: texts[name]})
+        values, problems = read_checked({name: kind}, said)
+        if problems or not said:
+            return False if kind.is_flag else default, problems
+        value = kind.cast(values[name])
+        return value, check(value)
+
+    return Asked(
+        declare=_option(
+            type=str, multiple=kind.repeats, metavar=kind.metavar, help=kind.help + shown, **flag
+        ),
+        read=read,
     )
 
 
@@ -43,61 +141,128 @@ def _spell(value: Any) -> str:
     return ",".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
 
 
-def options_of(options: Mapping[str, Option], defaults: type) -> Callable[[Command], Command]:
-    """All options of a recipe or a blueprint, in the order of its fields."""
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(list(options)):
-            default = defaults.__dataclass_fields__[name].default  # type: ignore[attr-defined]
-            command = checked_option(name, options[name], default)(command)
-        return command
-
-    return decorate
-
-
-def tracking(command: Command) -> Command:
-    """The options of every command that makes a run."""
-    run_name = click.option("--run-name", help="The run's name.  [default: made from what it does]")
-    return answering(in_experiment(run_name(command)))
-
-
-def in_experiment(command: Command) -> Command:
-    return click.option(
-        "--experiment",
-        envvar="MLFLOW_EXPERIMENT_NAME",
-        default="Default",
-        show_default=True,
-        help="The experiment's name.",
-    )(command)
-
-
-def answering(command: Command) -> Command:
-    """The options of every command."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
-    return click.option(
-        "--tracking-uri",
-        envvar="MLFLOW_TRACKING_URI",
-        help="Where runs are tracked.  [default: mlflow.db in this folder]",
-    )(command)
-
-
-def given(texts: Mapping[str, Any]) -> dict[str, str]:
+def given(texts: Texts) -> dict[str, str]:
     """The options that were given, as texts; one that may be repeated is joined with commas."""
     found = {name: text for name, text in texts.items() if text not in (None, ())}
     return {n: ",".join(text) if isinstance(text, tuple) else text for n, text in found.items()}
 
 
-def parsed(
-    parse: Callable[[Mapping[str, str]], Parsed], texts: Mapping[str, Any], problems: list[str]
-) -> Parsed:
-    """What the given texts say, or one error with their problems and those found beside them."""
-    try:
-        chosen = parse(given(texts))
-    except InvalidInput as error:
-        raise InvalidInput([*error.problems, *problems]) from error
-    if problems:
-        raise InvalidInput(problems)
-    return chosen
+def text(
+    help: str,
+    metavar: str | None = None,
+    *,
+    check: Callable[[Any, Texts], list[str]] | None = None,
+    **settings: Any,
+) -> Asked:
+    """An option that names something, and so must not be blank; or it has a check of its own.
+
+    Args:
+        help: One line for `--help`.
+        metavar: Stands for the text in `--help`.
+        check: What is wrong with the text, a message each; from the text and all others.
+        **settings: What else click is told.
+    """
+    declare = _option(help=help, metavar=metavar, show_default="default" in settings, **settings)
+    if check is None:
+        return Asked(declare=declare, read=_read_name, told=_NAME)
+    return Asked(declare=declare, read=lambda name, texts: (texts[name], check(texts[name], texts)))
+
+
+def plain(*spellings: str, **settings: Any) -> Asked:
+    """An option as click reads it, such as a switch."""
+    return Asked(declare=_option(*spellings, **settings), read=_read_plain)
+
+
+def argument(*, may_be_blank: bool = True, **settings: Any) -> Asked:
+    """A word, or several, with no option before it."""
+    return Asked(
+        declare=lambda name: click.argument(name, **settings),
+        read=_read_plain if may_be_blank else _read_name,
+        told=_NAME,
+    )
+
+
+def some_runs(advice: str, *, as_option: bool = True) -> Asked:
+    """Any number of runs, unless `--experiment` stands for them.
+
+    Args:
+        advice: What to do where there is neither.
+        as_option: Whether there is `--run` too, since `mlflow run -P` gives no arguments.
+    """
+    more = plain(
+        "--run", multiple=True, metavar="RUN", help="Another run, as `mlflow run -P run=…` gives it."
+    )
+
+    def read(texts: Texts) -> tuple[list[str], list[str]]:
+        # MLproject gives an empty one where it has none
+        runs = [*texts["runs"], *(run for run in texts.get("more", ()) if run)]
+        is_none = not runs and texts["experiment"] is None
+        return runs, [f"run is not given. {advice}"] if is_none else []
+
+    return together({"runs": argument(nargs=-1), **({"more": more} if as_option else {})}, read)
+
+
+def together(
+    options: Mapping[str, Asked], read: Callable[[Texts], tuple[Any, list[str]]], *, told: int = _BESIDE
+) -> Asked:
+    """Several options that make one value.
+
+    Args:
+        options: How each is declared; they are not read one by one.
+        read: From all texts: the value, and a message for each problem.
+        told: As for all that is asked.
+    """
+    return Asked(declare=lambda _: _declared(options), read=lambda _, texts: read(texts), told=told)
+
+
+def fields(made: type) -> dict[str, Asked]:
+    """The options of a recipe or a blueprint, in the order of its fields, with its defaults."""
+    defaults = made.__dataclass_fields__  # type: ignore[attr-defined]
+    return {name: checked(option, defaults[name].default) for name, option in _OPTIONS[made].items()}
+
+
+def _made(made: Any) -> Asked:
+    asked = fields(made)
+
+    def read(texts: Texts) -> tuple[Any, list[str]]:
+        try:
+            return made.parse(given({field: texts[field] for field in asked})), []
+        except InvalidInput as error:
+            return None, [*error.problems]
+
+    return together(asked, read, told=_VALUE)
+
+
+def _option(*spellings: str, **settings: Any) -> Callable[[str], Decorator]:
+    return lambda name: click.option(*(spellings or [f"--{name.replace('_', '-')}"]), name, **settings)
+
+
+def _read_plain(name: str, texts: Texts) -> tuple[Any, list[str]]:
+    return texts[name], []
+
+
+def _read_name(name: str, texts: Texts) -> tuple[Any, list[str]]:
+    text = texts[name]
+    if text is None or text.strip():
+        return text, []
+    return text, [f"{name} is {text!r}, but must not be blank. Give a name, or leave the option out."]
+
+
+_ANSWERING: Mapping[str, Asked] = {
+    "tracking_uri": replace(
+        text("Where runs are tracked.  [default: mlflow.db in this folder]", envvar="MLFLOW_TRACKING_URI"),
+        told=_STORE,
+    ),
+    "as_json": plain("--json", is_flag=True, help="Print one JSON object."),
+}
+DATA = text("Where the table is, if not where it was.", "PATH")
+EXPERIMENT = text("The experiment's name.", envvar="MLFLOW_EXPERIMENT_NAME", default="Default")
+#: What every command that makes a run asks for besides.
+TRACKING: Mapping[str, Any] = {
+    **_ANSWERING,
+    "experiment": EXPERIMENT,
+    "run_name": text("The run's name.  [default: made from what it does]"),
+}
 
 
 @contextmanager
@@ -109,14 +274,6 @@ def importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def not_blank(**texts: str | None) -> list[str]:
-    return [
-        f"{name} is {text!r}, but must not be blank. Give a name, or leave the option out."
-        for name, text in texts.items()
-        if text is not None and not text.strip()
-    ]
 
 
 def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ A command imports its verb (and with it torch and MLflow) only once its options 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,56 +16,49 @@ import click
 from reproven.arithmetic import profiles
 from reproven.cli.group import main
 from reproven.cli.reading import (
-    answering,
-    checked_option,
-    given,
+    EXPERIMENT,
+    TRACKING,
+    argument,
+    asking,
+    checked,
     importing,
-    in_experiment,
-    not_blank,
-    options_of,
-    parsed,
+    plain,
     progress,
     tell_trained,
-    tracking,
+    text,
 )
-from reproven.errors import InvalidInput, ReprovenError
+from reproven.errors import ReprovenError
 from reproven.logbooks.interval import CHECKPOINT_EVERY
-from reproven.values import blueprint, recipe
 from reproven.values import options as kinds
+from reproven.values import recipe as recipes
+from reproven.values.blueprint import Blueprint
 from reproven.values.model_name import registration_problems
+from reproven.values.recipe import Recipe
 
-_EVERY = kinds.whole(
-    "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
-)
-_OFFLINE = kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times.")
-_PROFILE = recipe.OPTIONS["profile"]
-_CLEAN = kinds.flag("Refuse to run code that differs from its commit.")
-_FORM = kinds.choice("Which saved form to revive.", ("model", "state_dict", "registered"))
-_LAST = kinds.whole("How many runs at most.", "10", low=1)
+
+def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
+    model = None if texts["register_model"] is None else "any"  # whose own problems are told already
+    return registration_problems(model, alias)
 
 
 @main.command()
-@options_of(recipe.OPTIONS, recipe.Recipe)
-@checked_option("histogram_every", _EVERY, None)
-@checked_option("checkpoint_every", CHECKPOINT_EVERY, None)
-@checked_option("require_clean", _CLEAN, None)
-@checked_option("offline", _OFFLINE, None)
-@click.option("--register-model", metavar="NAME", help="Register the model under this name.")
-@click.option("--alias", metavar="ALIAS", help="Point this alias at the registered version.")
-@tracking
-def train(
-    histogram_every: str | None,
-    checkpoint_every: str | None,
-    require_clean: str | None,
-    offline: str | None,
-    register_model: str | None,
-    alias: str | None,
-    experiment: str,
-    run_name: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-    **texts: Any,
-) -> None:
+@asking(
+    recipe=Recipe,
+    histogram_every=kinds.whole(
+        "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
+    ),
+    checkpoint_every=CHECKPOINT_EVERY,
+    require_clean=kinds.flag("Refuse to run code that differs from its commit."),
+    offline=kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times."),
+    register_model=text(
+        "Register the model under this name.",
+        "NAME",
+        check=lambda name, _: registration_problems(name, None),
+    ),
+    alias=text("Point this alias at the registered version.", "ALIAS", check=_alias_problems),
+    **TRACKING,
+)
+def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
     """Train a network and track it whole.
 
     \b
@@ -75,57 +69,18 @@ def train(
       reproven train --data houses.csv --target price --drop id
       reproven train --register-model boston-mlp --alias champion
     """
-    beside, problems = kinds.read_checked(
-        {
-            "histogram_every": _EVERY,
-            "checkpoint_every": CHECKPOINT_EVERY,
-            "require_clean": _CLEAN,
-            "offline": _OFFLINE,
-        },
-        given(
-            {
-                "histogram_every": histogram_every,
-                "checkpoint_every": checkpoint_every,
-                "require_clean": require_clean,
-                "offline": offline,
-            }
-        ),
-    )
-    problems += registration_problems(register_model, alias)
-    problems += not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    chosen = parsed(recipe.Recipe.parse, texts, problems)
-
-    if chosen.device != "cuda":
-        profiles.enter(chosen.profile or profiles.PORTABLE)
+    if recipe.device != "cuda":
+        profiles.enter(recipe.profile or profiles.PORTABLE)
     with importing():
         from reproven.runs.train import train as run_train
 
-    outcome = run_train(
-        chosen,
-        tracking_uri=tracking_uri,
-        experiment=experiment,
-        run_name=run_name,
-        histogram_every=beside.get("histogram_every"),
-        checkpoint_every=beside.get("checkpoint_every"),
-        require_clean=beside.get("require_clean", False),
-        offline=beside.get("offline", False),
-        register_model=register_model,
-        alias=alias,
-        watch=progress,
-    )
-    tell_trained(f"{chosen.variant}, {chosen.optimizer}, seed {chosen.seed}", outcome, as_json=as_json)
+    outcome = run_train(recipe, watch=progress, **asked)
+    tell_trained(f"{recipe.variant}, {recipe.optimizer}, seed {recipe.seed}", outcome, as_json=as_json)
 
 
 @main.command()
-@options_of(blueprint.OPTIONS, blueprint.Blueprint)
-@tracking
-def weights(
-    experiment: str,
-    run_name: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-    **texts: Any,
-) -> None:
+@asking(blueprint=Blueprint, **TRACKING)
+def weights(blueprint: Blueprint, as_json: bool, **asked: Any) -> None:
     """Initialise a network or a layer, and log its weights without training.
 
     \b
@@ -133,19 +88,15 @@ def weights(
       reproven weights --network testnet --init by_layer --seed 13
       reproven weights --network conv --init normal:mean=0,std=1 --init-bias 0.1 --seed 12
     """
-    problems = not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    chosen = parsed(blueprint.Blueprint.parse, texts, problems)
-
     profiles.enter(profiles.PORTABLE)
     with importing():
         from reproven.runs.weights import weights as run_weights
 
-    outcome = run_weights(chosen, tracking_uri=tracking_uri, experiment=experiment, run_name=run_name)
-    found = asdict(outcome)
+    found = asdict(run_weights(blueprint, **asked))
     if as_json:
         click.echo(json.dumps(found))
         return
-    click.echo(f"{chosen.network}, {chosen.init}, seed {chosen.seed}: FINISHED")
+    click.echo(f"{blueprint.network}, {blueprint.init}, seed {blueprint.seed}: FINISHED")
     for name, shape in found["parameters"].items():
         click.echo(f"  {name:<18} {' × '.join(str(n) for n in shape)}")
     click.echo(f"  run                {found['run_id']}")
@@ -153,24 +104,18 @@ def weights(
 
 
 @main.command()
-@checked_option("last", _LAST, 10)
-@in_experiment
-@answering
-def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: bool) -> None:
+@asking(last=checked(kinds.whole("How many runs at most.", "10", low=1), 10), experiment=EXPERIMENT)
+def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     """List the newest runs of an experiment: status, loss, errors, and where their files are.
 
     \b
     Example:
       reproven runs --experiment boston --last 2
     """
-    beside, problems = kinds.read_checked({"last": _LAST}, given({"last": last}))
-    if problems := problems + not_blank(experiment=experiment, tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-
     with importing():
         from reproven.runs.latest import runs as list_runs
 
-    found = list_runs(experiment, last=beside.get("last", 10), tracking_uri=tracking_uri)
+    found = list_runs(experiment, **asked)
     if as_json:
         click.echo(json.dumps({"runs": [asdict(run) for run in found]}))
         return
@@ -187,21 +132,14 @@ def runs(last: str | None, experiment: str, tracking_uri: str | None, as_json: b
 
 
 @main.command()
-@click.argument("source")
-@click.argument("table")
-@checked_option("form", _FORM, None)
-@checked_option("profile", _PROFILE, profiles.PORTABLE)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
-@answering
-def predict(
-    source: str,
-    table: str,
-    form: str | None,
-    profile: str | None,
-    output: Path | None,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+@asking(
+    source=argument(),
+    table=argument(),
+    form=kinds.choice("Which saved form to revive.", ("model", "state_dict", "registered")),
+    profile=checked(recipes.OPTIONS["profile"], profiles.PORTABLE),
+    output=plain(type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."),
+)
+def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> None:
     """Predict the rows of TABLE (raw feature columns) with the model SOURCE.
 
     SOURCE is a run id, runs:/…, models:/name@alias, models:/name/3, or a file. Predictions are CSV, or
@@ -212,16 +150,11 @@ def predict(
       reproven predict models:/boston-mlp@champion houses.csv
       reproven predict model.pth houses.csv --json
     """
-    beside, problems = kinds.read_checked(
-        {"form": _FORM, "profile": _PROFILE}, given({"form": form, "profile": profile})
-    )
-    if problems := problems + not_blank(tracking_uri=tracking_uri):
-        raise InvalidInput(problems)
-    profiles.enter(beside.get("profile", profiles.PORTABLE))
+    profiles.enter(profile)
     with importing():
         from reproven.runs.predict import predict as run_predict
 
-    target, predictions = run_predict(source, table, beside.get("form"), tracking_uri=tracking_uri)
+    target, predictions = run_predict(**asked)
     if as_json:
         text = json.dumps({"target": target, "predictions": [float(p) for p in predictions]}) + "\n"
     else:

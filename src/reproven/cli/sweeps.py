@@ -17,14 +17,20 @@ import click
 from reproven.arithmetic import profiles
 from reproven.cli.group import FINDING, main
 from reproven.cli.reading import (
-    answering,
-    checked_option,
+    DATA,
+    TRACKING,
+    Asked,
+    Texts,
+    asking,
+    checked,
+    fields,
     given,
     importing,
-    not_blank,
-    options_of,
+    plain,
     say,
-    tracking,
+    some_runs,
+    text,
+    together,
 )
 from reproven.errors import InvalidInput, name_among
 from reproven.logbooks.interval import CHECKPOINT_EVERY
@@ -68,44 +74,51 @@ _DEFAULTS = {
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-def _own_options(command: Any) -> Any:
-    for name in reversed(list(_OWN)):
-        command = checked_option(name, _OWN[name], _DEFAULTS.get(name))(command)
-    return command
+#: All that says what to train, and how.
+_OPTIONS: dict[str, Asked] = {
+    "axis": plain(
+        multiple=True,
+        metavar="NAME=VALUES",
+        help="A field and its values: optimizer=sgd,adam or lr=1e-4..1e-1:log:7; may be repeated.",
+    ),
+    "axes": plain(
+        metavar="'NAME=VALUES …'",
+        help="Several axes with blanks between, as `mlflow run -P axes=…` gives them.",
+    ),
+    "plan": plain(metavar="FILE", help="A YAML file that says the same as the options."),
+    **{name: checked(option, _DEFAULTS.get(name)) for name, option in _OWN.items()},
+    "executor": plain(
+        metavar="processes|dask://HOST:PORT",
+        help="Where to train: on this machine, or on a Dask cluster.  [default: processes]",
+    ),
+    **fields(recipe.Recipe),
+}
+
+
+def _read(texts: Texts) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str]]:
+    """What the study is made of, and how it is trained, as the command line and a plan say."""
+    problems: list[str] = []
+    said = given({name: texts[name] for name in _OPTIONS if name not in ("axis", "axes", "plan")})
+    axes = (*texts["axis"], *(texts["axes"] or "").split())
+    said, axes = _with_plan(texts["plan"], said, axes, problems)
+    executor = said.pop("executor", PROCESSES)
+    how, told = kinds.read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
+    _, wrong = kinds.read_checked(recipe.OPTIONS, said)
+    found, unread = read_axes(axes)
+    problems += [*told, *wrong, *unread, *executor_problems(executor, texts["tracking_uri"])]
+    if "seeds" in how and "seed" in said:
+        problems.append("seed is given, and seeds too. Leave one of them out.")
+    if problems:
+        return ({}, {}), problems
+    seeds = how.pop("seeds", None) or [int(said.pop("seed", "12"))]
+    chosen = {name: how.pop(name) for name in study.STUDY_OPTIONS if name in how}
+    of_study = {"base": said, "axes": found, "seeds": tuple(seeds), **chosen}
+    return (of_study, {"executor": executor, **how}), []
 
 
 @main.command()
-@click.option(
-    "--axis",
-    multiple=True,
-    metavar="NAME=VALUES",
-    help="A field and its values: optimizer=sgd,adam or lr=1e-4..1e-1:log:7; may be repeated.",
-)
-@click.option(
-    "--axes",
-    metavar="'NAME=VALUES …'",
-    help="Several axes with blanks between, as `mlflow run -P axes=…` gives them.",
-)
-@click.option("--plan", metavar="FILE", help="A YAML file that says the same as the options.")
-@_own_options
-@click.option(
-    "--executor",
-    metavar="processes|dask://HOST:PORT",
-    help="Where to train: on this machine, or on a Dask cluster.  [default: processes]",
-)
-@options_of(recipe.OPTIONS, recipe.Recipe)
-@tracking
-def sweep(
-    axis: tuple[str, ...],
-    axes: str | None,
-    plan: str | None,
-    executor: str | None,
-    experiment: str,
-    run_name: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-    **texts: Any,
-) -> None:
+@asking(said=together(_OPTIONS, _read), **TRACKING)
+def sweep(said: tuple[dict[str, Any], dict[str, Any]], as_json: bool, **asked: Any) -> None:
     """Train many runs, each as `train` makes it, below one that holds their table.
 
     Every option of `train` that is given holds for all runs; --axis and --seeds vary the others. A plan has
@@ -119,39 +132,14 @@ def sweep(
       reproven sweep --axis lr=1e-4..1e-1:log --search tpe --trials 20 --pruner median
       reproven sweep --plan plan.yaml --executor dask://127.0.0.1:8786 --tracking-uri http://tracking:5000
     """
-    problems = not_blank(experiment=experiment, run_name=run_name, tracking_uri=tracking_uri)
-    said = given({**texts, "executor": executor})
-    said, of_axes = _with_plan(plan, said, (*axis, *(axes or "").split()), problems)
-    executor = said.pop("executor", PROCESSES)
-    beside, told = kinds.read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
-    _, wrong = kinds.read_checked(recipe.OPTIONS, said)
-    found, unread = read_axes(of_axes)
-    problems += [*told, *wrong, *unread, *executor_problems(executor, tracking_uri)]
-    if "seeds" in beside and "seed" in said:
-        problems.append("seed is given, and seeds too. Leave one of them out.")
-    if problems:
-        raise InvalidInput(problems)
-    seeds = beside.pop("seeds", None) or [int(said.pop("seed", "12"))]
-    asked = study.Study(
-        base=said,
-        axes=found,
-        seeds=tuple(seeds),
-        **{name: beside.pop(name) for name in study.STUDY_OPTIONS if name in beside},
-    )
+    of_study, how = said
+    chosen = study.Study(**of_study)
 
     with importing():
         from reproven.sweeps.sweep import sweep as run_sweep
 
     try:
-        swept = run_sweep(
-            asked,
-            tracking_uri=tracking_uri,
-            experiment=experiment,
-            run_name=run_name,
-            executor=executor,
-            tell=_Teller(),
-            **beside,
-        )
+        swept = run_sweep(chosen, tell=_Teller(), **how, **asked)
     except KeyboardInterrupt:
         say("The same command once more trains what is missing.")
         raise
@@ -255,13 +243,12 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("runs", nargs=-1)
-@click.option("--experiment", help="Also every training run of this experiment.")
-@click.option("--data", metavar="PATH", help="Where the table is, if not where it was.")
-@answering
-def draw(
-    runs: tuple[str, ...], experiment: str | None, data: str | None, tracking_uri: str | None, as_json: bool
-) -> None:
+@asking(
+    runs=some_runs("Give a run id, or --experiment NAME.", as_option=False),
+    experiment=text("Also every training run of this experiment."),
+    data=DATA,
+)
+def draw(runs: list[str], data: str | None, as_json: bool, **asked: Any) -> None:
     """Draw the figures of RUNS that have none, as runs of a sweep; they are put beside the runs' files.
 
     A sweep's run stands for the runs below it.
@@ -270,17 +257,12 @@ def draw(
     Example:
       reproven draw 5aafbec3d5a143a98e4a0f1a1b4ff1f1
     """
-    problems = not_blank(experiment=experiment, data=data, tracking_uri=tracking_uri)
-    if not runs and experiment is None:
-        problems.append("run is not given. Give a run id, or --experiment NAME.")
-    if problems:
-        raise InvalidInput(problems)
     profiles.enter(profiles.PORTABLE)
     with importing():
         from reproven.proof.draw import draw as run_draw
 
     drawn = []
-    for one in run_draw(runs, experiment=experiment, table=data, tracking_uri=tracking_uri):
+    for one in run_draw(runs, table=data, **asked):
         drawn.append(one)
         if not as_json:
             click.echo(f"{one.run_id}: {one.state}{'. ' * bool(one.words)}{one.words}")
