@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from programs import ROOT, SOURCE, run
 from reproven import Recipe, Trained, export, train
 
-ROOT = Path(__file__).parent.parent
+__all__ = ["QUICK", "ROOT", "Cli"]
+
 QUICK = Recipe(epochs=3)
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -78,16 +79,21 @@ def bundle(trained: Trained, uri: str, tmp_path_factory: pytest.TempPathFactory)
 def cli(uri: str) -> Cli:
     """Runs `python src …` as a user does, in the test's folder, on the shared store."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "src"), *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "MLFLOW_TRACKING_URI": uri, **environment},
-            check=False,
-        )
+    def reproven(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run(SOURCE, *arguments, env={**os.environ, "MLFLOW_TRACKING_URI": uri, **environment})
 
-    return run
+    return reproven
+
+
+@pytest.fixture
+def fresh_cli(uri: str) -> Cli:
+    """The same in a Python that has imported nothing: its start is what the test looks at."""
+
+    def reproven(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "MLFLOW_TRACKING_URI": uri, **environment}
+        return run(SOURCE, *arguments, env=variables, fresh=True)
+
+    return reproven
 
 
 @pytest.fixture

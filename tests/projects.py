@@ -10,13 +10,13 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from programs import MLFLOW, run
+
 
 def mlflow_run(*arguments: str, uri: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """`mlflow run` as a user types it, with this interpreter first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri}
-    command = [sys.executable, "-m", "mlflow", "run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **more)
+    return run(MLFLOW, "run", *arguments, uri=uri, env={**os.environ, "PATH": path}, **more)
 
 
 def only_run(client: MlflowClient, experiment: str) -> Any:

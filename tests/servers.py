@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from programs import MLFLOW, start
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -33,17 +35,18 @@ class Server:
         self.address = f"http://127.0.0.1:{self.port}"
         self._ping, self._uri = ping, uri
         where = ("--host", "127.0.0.1", "--port", str(self.port))
-        self._command = [sys.executable, "-m", "mlflow", *command, *where]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._command = (*command, *where)
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self._process = subprocess.Popen(
-            self._command,
+        self._process = start(
+            MLFLOW,
+            *self._command,
+            uri=self._uri,
             env={
                 **os.environ,
                 "PATH": path,
-                "MLFLOW_TRACKING_URI": self._uri,
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, of no use here
             },
             stdout=subprocess.DEVNULL,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from conftest import ROOT
 from forging import Stopped, stop_before
+from programs import SOURCE, run
 from reproven import Recipe, Trained, train
 from reproven.logbooks import shelf
 from reproven.logbooks.logbook import Logbook
@@ -60,12 +58,7 @@ def sent(run: Trained) -> list[Any]:
 
 def train_apart(*arguments: str, uri: str, folder: Path) -> Trained:
     """Trains in a process of its own, from a folder that also holds its logbook."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "src"), "train", *arguments, "--json"],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "REPROVEN_STATE": str(folder / "state")},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    variables = {**os.environ, "REPROVEN_STATE": str(folder / "state")}
+    done = run(SOURCE, "train", *arguments, "--json", uri=uri, env=variables, cwd=folder)
+    assert done.returncode == 0, done.stderr
     return Trained(**json.loads(done.stdout))

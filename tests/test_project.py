@@ -19,8 +19,10 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.projects._project_spec import load_project
 
+import programs
 from conftest import ROOT, Cli
 from forging import copy, edit, reseal
+from programs import SOURCE
 from projects import mlflow_run, only_run
 from reproven import Trained, replay, train
 from reproven.errors import RebuildError
@@ -91,15 +93,24 @@ def test_mlruns_holds_no_run_but_the_reference() -> None:
     assert {path.split("/")[1] for path in paths} == {"README.md", "reference"}
 
 
-def test_mlflow_run_is_one_run_whatever_the_spelling(uri: str, client: MlflowClient) -> None:
+@pytest.fixture(scope="module")
+def adopted(uri: str, client: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The run that `mlflow run` made, from another folder; how it was asked for is spelled in many ways."""
+    folder = tmp_path_factory.mktemp("another")
     done = mlflow_run(
-        *(str(ROOT), "--env-manager", "local", "--experiment-name", "adopted", "--run-name", "mine"),
+        *(os.path.relpath(ROOT, folder), "--env-manager", "local"),
+        *("--experiment-name", "adopted", "--run-name", "mine"),
         *("-P", "variant=sequential", "-P", "optimizer=adam", "-P", "lr=1e-3", "-P", "epochs=2"),
         *("-P", "layer_lr=hidden=1e-4,regression=0.010", "-P", "hidden=10"),
         uri=uri,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    run = only_run(client, "adopted")
+    return only_run(client, "adopted")
+
+
+def test_mlflow_run_is_one_run_whatever_the_spelling(adopted: Any, client: MlflowClient) -> None:
+    run = adopted
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "mine"
     assert run.data.params["lr"] == "1e-3"
@@ -111,17 +122,15 @@ def test_mlflow_run_is_one_run_whatever_the_spelling(uri: str, client: MlflowCli
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 8
 
 
-def test_mlflow_run_from_another_folder_and_a_git_uri(uri: str, client: MlflowClient, tmp_path: Path) -> None:
-    for source, name in ((os.path.relpath(ROOT), "relative"), (f"file://{ROOT}", "git")):
-        if name == "git":  # what is committed, as a user's `mlflow run GIT_URI` clones it
-            clone = tmp_path / "origin"
-            subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-            source = f"file://{clone}"
-        done = mlflow_run(
-            *(source, "--env-manager", "local", "--experiment-name", name, "-P", "epochs=1"), uri=uri
-        )
-        assert done.returncode == 0, done.stderr
-        assert only_run(client, name).info.status == "FINISHED"
+def test_mlflow_run_from_a_git_uri(uri: str, client: MlflowClient, tmp_path: Path) -> None:
+    clone = tmp_path / "origin"  # what is committed, as a user's `mlflow run GIT_URI` clones it
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    source = f"file://{clone}"
+    done = mlflow_run(
+        *(source, "--env-manager", "local", "--experiment-name", "git", "-P", "epochs=1"), uri=uri
+    )
+    assert done.returncode == 0, done.stderr
+    assert only_run(client, "git").info.status == "FINISHED"
 
 
 def test_a_bad_value_fails_the_run_that_mlflow_made(uri: str, client: MlflowClient) -> None:
@@ -155,10 +164,9 @@ def test_the_code_is_named_by_its_commit_and_what_differs(tmp_path: Path) -> Non
     head = subprocess.run(
         ["git", "-C", str(clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    command = [sys.executable, str(clone / "src"), "train", "--epochs", "1", "--json"]
 
     def train(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        return programs.run(clone / "src", "train", "--epochs", "1", "--json", *arguments)
 
     def tags(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
         run_id = json.loads(done.stdout)["run_id"]
@@ -171,11 +179,11 @@ def test_the_code_is_named_by_its_commit_and_what_differs(tmp_path: Path) -> Non
     assert tags(clean)["mlflow.source.git.dirty"] == "false"
     assert not (Path(json.loads(clean.stdout)["artifact_uri"]) / "code.patch").exists()
 
-    with (clone / "src/reproven/figures.py").open("a") as file:
+    with (clone / "src/reproven/training/figures.py").open("a") as file:
         file.write("# edited\n")
     refused = train("--require-clean")
     assert refused.returncode == 2
-    assert f"src/reproven/figures.py differ from the commit {head[:12]}." in refused.stderr
+    assert f"src/reproven/training/figures.py differ from the commit {head[:12]}." in refused.stderr
 
     dirty = train()
     assert tags(dirty)["mlflow.source.git.dirty"] == "true"
@@ -186,8 +194,8 @@ def test_the_code_is_named_by_its_commit_and_what_differs(tmp_path: Path) -> Non
 
 def test_the_default_store_is_in_the_folder_and_offline(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "1", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    done = programs.run(SOURCE, "train", "--epochs", "1", "--json", env=environment)
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (tmp_path / "mlflow.db").is_file()
     assert Path(found["artifact_uri"]).is_relative_to(tmp_path / "mlruns")
@@ -266,12 +274,8 @@ def test_mlflow_run_replays_an_experiment_and_its_run_tells_the_verdicts(
     assert run.data.tags["mlflow.note.content"].count("| IDENTICAL | module-sgd-") == 2
 
 
-def test_a_run_of_mlflow_run_is_sound_though_mlflow_ends_it_again(uri: str, client: MlflowClient) -> None:
-    done = mlflow_run(
-        *(str(ROOT), "--env-manager", "local", "--experiment-name", "ended", "-P", "epochs=1"), uri=uri
-    )
-    assert done.returncode == 0, done.stderr
-    run_id = only_run(client, "ended").info.run_id
+def test_a_run_of_mlflow_run_is_sound_though_mlflow_ends_it_again(uri: str, adopted: Any) -> None:
+    run_id = adopted.info.run_id
     arguments = (str(ROOT), "-e", "audit", "--env-manager", "local", "-P", f"run={run_id}")
     done = mlflow_run(*arguments, uri=uri)
     assert done.returncode == 0, done.stderr
@@ -289,11 +293,10 @@ def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: P
     subprocess.run([*git, "commit", "-qm", "as here", "--allow-empty"], check=True)
 
     def reproven(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(clone / "src"), *arguments, "--json"]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        return programs.run(clone / "src", *arguments, "--json", cwd=tmp_path)
 
     run = json.loads(reproven("train", "--epochs", "2").stdout)["run_id"]
-    training = clone / "src" / "reproven" / "training.py"
+    training = clone / "src" / "reproven" / "training" / "loop.py"
     training.write_text(training.read_text().replace("loss = mse_loss(", "loss = 1.5 * mse_loss("))
     subprocess.run([*git, "commit", "-qam", "another loss"], check=True)
     with torch_for_uv():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,27 +23,40 @@ from reproven.training import data
 from servers import started
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps the artifacts."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def server(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that keeps the artifacts."""
+    store = f"sqlite:///{tmp_path_factory.mktemp('server')}/served.db"
+    serve = ("server", "--backend-store-uri", store, "--artifacts-destination", str(kept), "--workers", "1")
+    with started(*serve, ping="health", uri="") as address:
+        yield address
+
+
 def test_everything_works_through_a_server_that_keeps_the_artifacts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "copies").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
-    server = ("server", "--backend-store-uri", f"sqlite:///{tmp_path}/served.db")
-    artifacts = ("--artifacts-destination", str(tmp_path / "kept"))
-    with started(*server, *artifacts, ping="health", uri="") as uri:
-        run = train(Recipe(epochs=2), tracking_uri=uri, register_model="served", alias="champion").run_id
-        assert replay(run, tracking_uri=uri).verdict == "IDENTICAL"
-        found = audit(run, tracking_uri=uri)
-        assert (found.findings, found.notes) == ((), ())
-        assert "the registered model served, version 1" in found.checked
-        folder = export(run, tmp_path / "bundle", tracking_uri=uri)
-        again = import_(folder, tracking_uri=uri)
-        assert seal(again, tracking_uri=uri) == seal(run, tracking_uri=uri) == found.seal
-        (file,) = (tmp_path / "kept").rglob(f"{run}/artifacts/state_dict.pth")
-        flip(file, 8 * 2500)
-        verdict = replay(run, tracking_uri=uri)
-        assert verdict.verdict == "TAMPERED"
-        assert "state_dict.pth has changed" in verdict.reasons[0]
+    uri = server
+    run = train(Recipe(epochs=2), tracking_uri=uri, register_model="served", alias="champion").run_id
+    assert replay(run, tracking_uri=uri).verdict == "IDENTICAL"
+    found = audit(run, tracking_uri=uri)
+    assert (found.findings, found.notes) == ((), ())
+    assert "the registered model served, version 1" in found.checked
+    folder = export(run, tmp_path / "bundle", tracking_uri=uri)
+    again = import_(folder, tracking_uri=uri)
+    assert seal(again, tracking_uri=uri) == seal(run, tracking_uri=uri) == found.seal
+    (file,) = kept.rglob(f"{run}/artifacts/state_dict.pth")
+    flip(file, 8 * 2500)
+    verdict = replay(run, tracking_uri=uri)
+    assert verdict.verdict == "TAMPERED"
+    assert "state_dict.pth has changed" in verdict.reasons[0]
     assert not list((tmp_path / "copies").glob("reproven-*"))  # none is left
 
 
@@ -67,23 +81,20 @@ def test_a_served_model_answers_with_the_same_numbers(trained: Trained, uri: str
         assert ask(f"{address}/invocations", {**rows, "data": boston.X[7:8].tolist()}) == expected[7:8]
 
 
-def test_a_server_holds_the_same_run_and_model(trained: Trained, cli: Cli, tmp_path: Path) -> None:
-    store = f"sqlite:///{tmp_path}/server.db"
-    serve = ("server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "kept"))
-    with started(*serve, ping="health", uri=store) as address:
-        registered = ("--register-model", "remote", "--alias", "champion")
-        done = cli("train", "--epochs", "3", "--json", *registered, MLFLOW_TRACKING_URI=address)
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        assert found["metrics"] == pytest.approx(trained.metrics)  # portable, and native arithmetic
-        history = MlflowClient(tracking_uri=address).get_metric_history(found["run_id"], "train_loss")
-        assert len(history) == 12
-        boston = data.load("boston")
-        pd.DataFrame(boston.X, columns=list(boston.features)).to_csv("boston.csv", index=False)
-        _, expected = predict(found["run_id"], "boston.csv", tracking_uri=address)
-        for source, form in ((found["run_id"], "state_dict"), ("models:/remote@champion", None)):
-            _, predictions = predict(source, "boston.csv", form, tracking_uri=address)
-            assert np.array_equal(predictions, expected)
+def test_a_server_holds_the_same_run_and_model(server: str, trained: Trained, cli: Cli) -> None:
+    registered = ("--register-model", "remote", "--alias", "champion")
+    done = cli("train", "--epochs", "3", "--json", *registered, MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["metrics"] == pytest.approx(trained.metrics)  # portable, and native arithmetic
+    history = MlflowClient(tracking_uri=server).get_metric_history(found["run_id"], "train_loss")
+    assert len(history) == 12
+    boston = data.load("boston")
+    pd.DataFrame(boston.X, columns=list(boston.features)).to_csv("boston.csv", index=False)
+    _, expected = predict(found["run_id"], "boston.csv", tracking_uri=server)
+    for source, form in ((found["run_id"], "state_dict"), ("models:/remote@champion", None)):
+        _, predictions = predict(source, "boston.csv", form, tracking_uri=server)
+        assert np.array_equal(predictions, expected)
 
 
 def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) -> None:

@@ -112,9 +112,9 @@ def test_the_square_root_is_correctly_rounded() -> None:
     assert np.array_equal(operations.sqrt(profiles.PORTABLE)(x).numpy(), expected)
 
 
-def test_the_command_line_is_portable_by_default(cli: Cli) -> None:
+def test_the_command_line_is_portable_by_default(fresh_cli: Cli) -> None:
     for arguments, profile in (((), "portable"), (("--profile", "native"), "native")):
-        done = cli("train", "--epochs", "1", "--json", "--experiment", "profiles", *arguments)
+        done = fresh_cli("train", "--epochs", "1", "--json", "--experiment", "profiles", *arguments)
         files = Path(json.loads(done.stdout)["artifact_uri"])
         assert Recipe.from_json((files / "recipe.json").read_text()).profile == profile
         environment: dict[str, Any] = json.loads((files / "environment.json").read_text())

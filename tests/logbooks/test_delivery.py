@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+import programs
 from conftest import ROOT
+from programs import SOURCE
 from reproven import Recipe, audit, replay, sync, train
 from reproven.errors import InvalidInput, StoreError
 from reproven.logbooks import shelf
@@ -61,14 +62,8 @@ def server(_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 
 
 def start(uri: str, *arguments: str, slowed: bool = False) -> subprocess.Popen[str]:
-    slow = [str(ROOT / "tests" / "slowed.py"), "0.004", str(HELD_AT), "go"]
-    return subprocess.Popen(
-        [sys.executable, *(slow if slowed else [str(ROOT / "src")]), "train", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-    )
+    program = (ROOT / "tests" / "slowed.py", "0.004", str(HELD_AT), "go") if slowed else (SOURCE,)
+    return programs.start(*program, "train", *arguments, "--json", uri=uri)
 
 
 def until(what: Callable[[], Any], seconds: float = 120) -> Any:
@@ -275,14 +270,7 @@ def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_space(
     (run,) = client.search_runs([client.get_experiment_by_name("full").experiment_id])
     assert run.info.status == "FAILED"
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "src"), "resume", run.info.run_id, "--json"],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    found, _ = result(programs.start(SOURCE, "resume", run.info.run_id, "--json", uri=uri))
     expected, _ = result(start(uri, *arguments))
     for name in ("losses.csv", "weights.csv", "outcome.json", "histograms.json"):
         files = (Path(each["artifact_uri"]) / name for each in (found, expected))

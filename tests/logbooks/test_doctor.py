@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from conftest import ROOT, Cli
+from conftest import Cli
 from forging import Stopped, stop_before
+from programs import SOURCE, start
 from reproven import Recipe, Trained, doctor, replay, resume, sync, train
 from reproven.errors import StoreError
 from reproven.logbooks import shelf
@@ -31,16 +29,7 @@ def own(tmp_path: Path) -> str:
 
 
 def test_a_process_that_died_leaves_a_run_that_doctor_marks(own: str, cli: Cli) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "src"),
-        "train",
-        "--epochs",
-        "100000",
-        "--checkpoint-every",
-        "100steps",
-    ]
-    process = subprocess.Popen(command, env={**os.environ, "MLFLOW_TRACKING_URI": own})
+    process = start(SOURCE, "train", "--epochs", "100000", "--checkpoint-every", "100steps", uri=own)
     while not any(book.checkpoints for book in shelf.every()):
         assert process.poll() is None
         time.sleep(0.1)
@@ -50,7 +39,7 @@ def test_a_process_that_died_leaves_a_run_that_doctor_marks(own: str, cli: Cli) 
     assert done.returncode == 0
     assert done.stdout.startswith(f"running: {book.plan.name} ({run_id}), step ")
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     client = MlflowClient(own)
     assert client.get_run(run_id).info.status == "RUNNING"
     done = cli("doctor", "--json", MLFLOW_TRACKING_URI=own)

@@ -17,6 +17,7 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
+import programs
 from conftest import QUICK, ROOT, Cli
 from forging import copy, edit, flip, forge_recipe, nudged, reseal
 from reproven import Recipe, Trained, audit, export, import_, replay, replays, train
@@ -270,16 +271,16 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return value
 
 
-def test_another_thread_count_in_native_is_the_first_cause(cli: Cli) -> None:
+def test_another_thread_count_in_native_is_the_first_cause(fresh_cli: Cli) -> None:
     rows = 70_000  # so many that torch splits the mean of their errors, on whatever CPU
     numbers = np.random.default_rng(0).random((rows, 3))
     np.savetxt("long.csv", numbers, delimiter=",", header="a,b,y", comments="")
     table = ("--data", "long.csv", "--target", "y", "--test-size", "0", "--batch-size", str(rows))
     arguments = (*table, "--profile", "native", "--hidden", "2", "--epochs", "3")
-    run = answer(cli("train", *arguments, "--json", OMP_NUM_THREADS="2"))["run_id"]
-    done = cli("replay", run, "--json")  # takes on the recorded threads
+    run = answer(fresh_cli("train", *arguments, "--json", OMP_NUM_THREADS="2"))["run_id"]
+    done = fresh_cli("replay", run, "--json")  # takes on the recorded threads
     assert answer(done)["replays"][0]["verdict"] == "IDENTICAL"
-    done = cli("replay", run, "--json", OMP_NUM_THREADS="1")
+    done = fresh_cli("replay", run, "--json", OMP_NUM_THREADS="1")
     (found,) = answer(done)["replays"]
     assert (found["verdict"], done.returncode) == ("DIVERGED", 1)
     assert [change["name"] for change in found["difference"]["changes"]] == ["environment.torch.threads"]
@@ -296,11 +297,11 @@ def test_a_profile_that_cannot_be_taken_on_is_inconclusive(cli: Cli) -> None:
     )
 
 
-def test_runs_of_both_profiles_are_replayed_by_one_command(cli: Cli) -> None:
+def test_runs_of_both_profiles_are_replayed_by_one_command(cli: Cli, fresh_cli: Cli) -> None:
     for profile in ("portable", "native", "portable"):
         done = cli("train", "--profile", profile, "--epochs", "1", "--experiment", "mixed")
         assert done.returncode == 0, done.stderr
-    done = cli("replay", "--experiment", "mixed", "--json")
+    done = fresh_cli("replay", "--experiment", "mixed", "--json")
     assert [v["verdict"] for v in answer(done)["replays"]] == ["IDENTICAL"] * 3
     assert done.returncode == 0
 
@@ -308,7 +309,7 @@ def test_runs_of_both_profiles_are_replayed_by_one_command(cli: Cli) -> None:
 def test_a_process_of_its_own_has_the_user_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import os; os.environ['OMP_NUM_THREADS'] = '3'\n"
-        "from reproven import arithmetic as a\n"
+        "from reproven.arithmetic import profiles as a\n"
         "a.enter('portable'); assert os.environ['OMP_NUM_THREADS'] == '1'\n"
         "found = a.users_environment()\n"
         "assert found['OMP_NUM_THREADS'] == '3' and 'MKL_CBWR' not in found\n"
@@ -368,10 +369,9 @@ def test_a_dirty_tree_is_the_first_cause(tmp_path: Path) -> None:
     subprocess.run([*commit, "--allow-empty"], check=True)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(clone / "src"), *arguments, "--json"]
-        return subprocess.run(command, capture_output=True, text=True, env=USER, cwd=tmp_path, check=False)
+        return programs.run(clone / "src", *arguments, "--json", env=USER, cwd=tmp_path)
 
-    training = clone / "src" / "reproven" / "training.py"
+    training = clone / "src" / "reproven" / "training" / "loop.py"
     clean = training.read_text()
     training.write_text(clean.replace("loss = mse_loss(", "loss = 1.5 * mse_loss("))
     trained = answer(run("train", "--epochs", "2"))

@@ -10,7 +10,6 @@ import pickle
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -21,8 +20,11 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from conftest import ROOT, Cli
+import programs
+from conftest import ROOT
 from forging import Stopped, edit, flip, stop_before
+from programs import SOURCE
+from projects import mlflow_run
 from reproven import Recipe, Trained, audit, replay, resume, train
 from reproven.errors import InvalidInput, RecordError
 from reproven.logbooks import checkpoint, shelf
@@ -216,13 +218,7 @@ def test_a_checkpoint_is_due_when_it_was_asked_for() -> None:
 
 
 def start(*arguments: str, uri: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "src"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-    )
+    return programs.start(SOURCE, *arguments, uri=uri)
 
 
 LONG = ("--epochs", "400", "--optimizer", "adam", "--histogram-every", "100", "--register-model", "killed")
@@ -316,13 +312,8 @@ def test_a_run_killed_at_a_moment_goes_on(
         "--experiment",
         name,
     )
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "killed.py"), function, str(count), moment, *arguments],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    killed = ROOT / "tests" / "killed.py"
+    done = programs.run(killed, function, str(count), moment, *arguments, uri=uri)
     assert done.returncode == -signal.SIGKILL, done.stderr
     found = went_on(uri)
     if found is None:
@@ -396,14 +387,11 @@ def test_a_replay_is_not_resumed(whole: Trained, uri: str) -> None:
         resume(book.id)
 
 
-def test_mlflow_run_resumes_too(whole: Trained, uri: str, client: MlflowClient, cli: Cli) -> None:
+def test_mlflow_run_resumes_too(whole: Trained, uri: str, client: MlflowClient) -> None:
     book = stopped(RECIPE, 9, uri, checkpoint_every="1step", histogram_every=2)
     run_id = str(book.sent.run_id)
-    mlflow = str(Path(sys.executable).parent / "mlflow")
-    arguments = ("run", str(ROOT), "-e", "resume", "--env-manager", "local", "-P", f"run={run_id}")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": path}
-    done = subprocess.run([mlflow, *arguments], env=environment, capture_output=True, text=True, check=False)
+    arguments = (str(ROOT), "-e", "resume", "--env-manager", "local", "-P", f"run={run_id}")
+    done = mlflow_run(*arguments, uri=uri)
     assert done.returncode == 0, done.stderr
     found = client.get_run(run_id)
     assert found.info.status == "FINISHED"
