@@ -72,6 +72,7 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
     if recipe.device != "cuda":
         profiles.enter(recipe.profile or profiles.PORTABLE)
     with importing():
+        from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train
 
     outcome = run_train(recipe, watch=progress, **asked)
