@@ -78,7 +78,7 @@ def _in_one_spelling(run: Summary) -> Summary:
 
 
 @contextmanager
-def opened(store: Store, run_id: str, names: Sequence[str]) -> Iterator[Evidence]:
+def files_of(store: Store, run_id: str, names: Sequence[str]) -> Iterator[Evidence]:
     """A run's files, for the length of the block: where they lie if that is here, else a copy of those named.
 
     Raises:

@@ -253,7 +253,7 @@ def _courses(compared: Comparison, runs: Sequence[Summary], store: Store) -> tup
 def _course(run: Summary, group: str, compared: Comparison, store: Store) -> Any:
     from reproven.comparisons.group_figures import Course
 
-    with candidates.opened(store, run.run_id, (METRICS, names.HISTOGRAMS)) as files:
+    with candidates.files_of(store, run.run_id, (METRICS, names.HISTOGRAMS)) as files:
         rows = sorted(read_metrics(files.text(METRICS)))
         try:
             moments = json_object(names.HISTOGRAMS, files.text(names.HISTOGRAMS))

@@ -122,7 +122,7 @@ def losses(courses: Sequence[Course], label: str) -> Figure:
         _band(axes, np.arange(length), values, colour)
     _logarithmic(axes)
     axes.set_xlabel("step")
-    axes.set_ylabel(_plain(label))
+    axes.set_ylabel(_verbatim(label))
     return figure
 
 
@@ -152,7 +152,7 @@ def errors(courses: Sequence[Course], label: str) -> Figure:
         for axes in grid:
             _logarithmic(axes)
     for axes in grid[::2]:
-        axes.set_ylabel(_plain(label))
+        axes.set_ylabel(_verbatim(label))
     return figure
 
 
@@ -188,7 +188,7 @@ def boxes(groups: Sequence[Group], label: str) -> Figure:
         axes.plot(numbers, [place] * len(numbers), "o", color=colour, markersize=4.5, zorder=3)
     axes.set_yticks(places, [_wrapped(group.label, 34) for group in groups])
     axes.set_ylim(-0.6, len(groups) - 0.4)
-    axes.set_xlabel(_plain(label))
+    axes.set_xlabel(_verbatim(label))
     _grid(axes, "x")
     lowest, highest = min(map(min, values)), max(map(max, values))
     if lowest > 0 and highest > 20 * lowest:
@@ -218,7 +218,7 @@ def weights(courses: Sequence[Course]) -> Figure:
         for row in range(rows):
             found = [some[row] for some in parameters if row < len(some)]
             _histograms(grid[row, column], (one for _, one in found), _COLOURS[column])
-            names[row, column] = _plain("\n".join(dict.fromkeys(name[:40] for name, _ in found)))
+            names[row, column] = _verbatim("\n".join(dict.fromkeys(name[:40] for name, _ in found)))
             if column == 0:
                 grid[row, 0].set_ylabel(names[row, 0].replace(".", "\n"), **_BESIDE)
             elif names[row, column] != names[row, 0]:
@@ -323,9 +323,9 @@ def _wrapped(text: str, width: int) -> str:
         if len(lines[-1]) + len(part.rstrip()) > width and lines[-1]:
             lines.append("")
         lines[-1] += part
-    return _plain("\n".join(line.rstrip() for line in lines))
+    return _verbatim("\n".join(line.rstrip() for line in lines))
 
 
-def _plain(text: str) -> str:
+def _verbatim(text: str) -> str:
     """A text that holds no formula: a name that comes from a store may look like one."""
     return text.replace("$", r"\$")

@@ -17,7 +17,7 @@ NOTHING = "–"  # stands for a param that a run does not have
 SEEDS = ("seed", "split_seed")
 _LONGEST = 60  # characters of a value that are shown
 #: Words that need no name before them: `adam`, and not `optimizer=adam`.
-_PLAIN = ("data", "variant", "init", "optimizer", "device", "profile")
+_WITHOUT_NAME = ("data", "variant", "init", "optimizer", "device", "profile")
 #: A param that says nothing more once the others are known.
 _MEANT_BY = {"target": ("data",), "data_sha256": ("data", "drop", "target")}
 
@@ -119,9 +119,8 @@ def _is_meant(name: str, runs: Sequence[Params], chosen: Sequence[str]) -> bool:
 
 def label(params: Params, by: Sequence[str]) -> str:
     """What a group is called, by the fields that tell it from the others: `adam lr=0.01`."""
-    parts = [
-        f"{'' if name in _PLAIN else f'{name}='}{shown(name, params[name])}" for name in by if name in params
-    ]
+    told = [name for name in by if name in params]
+    parts = [f"{'' if name in _WITHOUT_NAME else f'{name}='}{shown(name, params[name])}" for name in told]
     return " ".join(parts) or " and ".join(f"no {name}" for name in by) or "all runs"
 
 

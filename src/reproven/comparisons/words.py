@@ -20,9 +20,8 @@ def title(comparison: Comparison) -> str:
     seeds = {unit for group in comparison.groups for unit in group.values}
     runs = sum(len(group.run_ids) for group in comparison.groups)
     groups = _count(len(comparison.groups), "group")
-    over = f"{_count(len(seeds), 'seed')}" if len(comparison.groups) > 1 else "one group"
-    what = f"{_count(runs, 'run')} in {groups}, {over}" if len(comparison.groups) > 1 else _count(runs, "run")
-    return f"{comparison.metric} of {what}"
+    within = f" in {groups}, {_count(len(seeds), 'seed')}" if len(comparison.groups) > 1 else ""
+    return f"{comparison.metric} of {_count(runs, 'run')}{within}"
 
 
 def _count(number: int, word: str) -> str:
@@ -181,16 +180,16 @@ def differing(comparison: Comparison) -> list[tuple[str, str]]:
 def amount(value: float, deviation: float | None) -> str:
     """A value with its deviation, as many places as that has two digits: `1.92 ± 0.31`."""
     places = _places(deviation, value)
-    shown = number(value, places)
-    return shown if deviation is None else f"{shown} ± {number(deviation, places)}"
+    spread = "" if deviation is None else f" ± {number(deviation, places)}"
+    return f"{number(value, places)}{spread}"
 
 
 def _places(deviation: float | None, value: float) -> int:
     """Decimal places that show two digits of a deviation, or four of a value that has none."""
-    shown, digits = (deviation, 2) if deviation else (value, 4)
-    if not shown or not math.isfinite(shown):
+    telling, digits = (deviation, 2) if deviation else (value, 4)
+    if not telling or not math.isfinite(telling):
         return 2
-    return digits - 1 - math.floor(math.log10(abs(shown)))
+    return digits - 1 - math.floor(math.log10(abs(telling)))
 
 
 def number(value: float, places: int) -> str:
