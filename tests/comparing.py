@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from reproven.comparisons import overview
 from reproven.comparisons import words as words
+from reproven.comparisons.overview import Comparison
 from reproven.comparisons.params import canonical
 from reproven.store.summary import Summary
 from reproven.store.tags import COMMIT, DIRTY, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF
@@ -49,6 +52,23 @@ def tagged(run: Summary, **said: str | None) -> Summary:
     tags = run.tags | {_TAGS[name]: text for name, text in said.items() if text is not None}
     gone = {_TAGS[name] for name, text in said.items() if text is None}
     return replace(run, tags={name: text for name, text in tags.items() if name not in gone})
+
+
+def two(differences: Mapping[int, float] | list[float], base: float = 5.0) -> Comparison:
+    """sgd, and adam that is worse by the given amounts, by seed."""
+    by_seed = differences if isinstance(differences, Mapping) else dict(enumerate(differences))
+    runs = [
+        run(base + by, seed=seed, optimizer=name)
+        for seed, apart in by_seed.items()
+        for name, by in (("sgd", 0.0), ("adam", apart))
+    ]
+    return overview.of(runs)
+
+
+def sentence(compared: Comparison) -> str:
+    """The only sentence that a comparison says."""
+    (said,) = words.sentences(compared)
+    return said
 
 
 def _spelt(value: Any) -> str:

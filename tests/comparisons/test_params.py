@@ -1,0 +1,42 @@
+"""Params of several runs: which of them differ, and by whose choice."""
+
+from __future__ import annotations
+
+from comparing import run
+from reproven.comparisons import overview
+from reproven.comparisons import words as words
+from reproven.comparisons.params import canonical
+
+
+def test_an_option_that_only_one_optimizer_has_is_no_difference_of_its_own() -> None:
+    compared = overview.of([run(4.0, optimizer=name) for name in ("sgd", "adam", "adamw", "rmsprop")])
+    assert compared.by == ("optimizer",)
+    assert [name for name, _ in words.differing(compared)] == ["optimizer"]
+    assert set(compared.follow) >= {"momentum", "betas", "weight_decay", "alpha"}
+    assert compared.differ["momentum"] == ["0.0", "–"]
+
+
+def test_an_option_that_somebody_chose_is_a_difference_of_its_own() -> None:
+    runs = [run(4.0, optimizer="sgd", momentum=0.9), run(5.0, optimizer="sgd"), run(6.0, optimizer="adam")]
+    assert [group.label for group in overview.of(runs).groups] == [
+        "sgd momentum=0.9",
+        "sgd momentum=0.0",
+        "adam",
+    ]
+
+
+def test_a_rate_is_a_number_however_it_was_spelt() -> None:
+    typed = {
+        "lr": "1e-3",
+        "layer_lr": "regression=0.010,hidden1=1e-4",
+        "nesterov": "True",
+        "hidden": "10, 10",
+    }
+    assert canonical({**typed, "data": "tables/houses.csv", "mine": "x", "drop": ""}) == {
+        "data": "houses.csv",
+        "hidden": "10,10",
+        "lr": "0.001",
+        "layer_lr": "hidden1=0.0001,regression=0.01",
+        "nesterov": "true",
+    }
+    assert canonical({"lr": "a tenth", "betas": "1;2"}) == {"lr": "a tenth", "betas": "1;2"}

@@ -1,0 +1,106 @@
+"""What a comparison says: each sentence, with its numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comparing import run, sentence, two
+from reproven.comparisons import overview
+from reproven.comparisons import words as words
+
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+def test_a_difference_that_is_found_is_said_with_its_size_its_interval_and_its_p() -> None:
+    compared = two([1.6, 1.7, 1.8, 1.9, 2.0, 2.0, 2.1, 2.2, 2.3, 1.4])
+    (pair,) = compared.pairs
+    assert pair.mean == pytest.approx(-1.9)
+    assert pair.p == 2 / 2**10
+    assert sentence(compared) == (
+        "sgd beats adam by 1.90 ± 0.28 test_rmse over 10 seeds (95 % interval 1.72 to 2.06), p = 0.002"
+    )
+
+
+def test_of_a_metric_that_grows_the_greater_one_is_the_better() -> None:
+    runs = [run(5 + by, seed=s, optimizer=name) for s in range(8) for name, by in (("sgd", 0), ("adam", 1))]
+    compared = overview.of(runs, metric="test_r2")
+    assert [group.label for group in compared.groups] == ["sgd", "adam"]
+    assert sentence(compared).startswith("sgd beats adam by 1.000 ± 0.000 test_r2 over 8 seeds")
+
+
+def test_no_difference_found_is_not_said_to_be_equal() -> None:
+    said = sentence(two([1.0, -1.1, 0.9, -1.0, 1.2, -0.8, 0.7, -0.6]))
+    assert said.startswith("no difference found between sgd and adam over 8 seeds (mean difference −0.04 ± ")
+    assert "95 % interval −" in said
+    assert said.endswith("p = 0.93")
+
+
+def test_equal_to_the_bit_is_said_so() -> None:
+    assert sentence(two([0.0] * 10)) == "adam and sgd have the same test_rmse to the bit over 10 seeds"
+
+
+def test_too_few_seeds_are_told_with_the_least_p_that_they_could_give() -> None:
+    said = sentence(two([1.0, 1.1, 0.9, 1.2, 1.0]))
+    assert said.startswith("too few seeds to tell sgd from adam: with 5 the least p is 0.0625 (mean ")
+    assert sentence(two([1.0])).startswith("sgd and adam share 1 seed, so nothing can be tested (mean diff")
+
+
+def test_many_comparisons_need_more_seeds_and_one_sentence_says_how_many() -> None:
+    runs = [run(5 + lr * 100, seed=s, lr=lr) for s in range(6) for lr in (0.001, 0.002, 0.003, 0.004)]
+    compared = overview.of(runs)
+    assert sentence(compared) == (
+        "too few seeds to tell any group from another: with 6 seeds and 6 comparisons the least corrected p "
+        "is 0.188; give at least 8 seeds, or compare fewer groups"
+    )
+    runs = [run(5 + lr * 100, seed=s, lr=lr) for s in range(8) for lr in (0.001, 0.002, 0.003, 0.004)]
+    compared = overview.of(runs)
+    assert all(pair.better for pair in compared.pairs)
+    assert all(pair.p_corrected == pytest.approx(6 * 2 / 2**8) for pair in compared.pairs)
+    assert "corrected for 6 comparisons (Holm); intervals are not." in words.explanation(compared)
+
+
+def test_of_many_pairs_those_of_the_best_group_are_said_first() -> None:
+    rates = [0.001 * k for k in range(1, 8)]
+    compared = overview.of([run(5 + lr, seed=s, lr=lr) for s in range(12) for lr in rates])
+    *said, more = words.sentences(compared)
+    assert len(said) == 10
+    assert all(text.startswith("lr=0.001 beats ") for text in said[:6])
+    assert more == "11 more pairs, in 11 of which a difference was found (--json has all)"
+
+
+def test_one_group_and_one_run_are_no_comparison_and_no_error() -> None:
+    compared = overview.of([run(4.5, seed=s) for s in range(3)])
+    assert compared.pairs == ()
+    assert sentence(compared).startswith(
+        "one group, so nothing to compare it with: test_rmse is 4.500 ± 0.00"
+    )
+    assert sentence(overview.of([run(4.5)])).endswith("test_rmse is 4.500 over 1 seed")
+
+
+@QUICK
+@given(st.lists(st.sampled_from([0.0, 1e-12, 1.0, -1.0, 3e7, 1e90]), min_size=1, max_size=7))
+def test_no_word_is_nan_whatever_the_values(apart: list[float]) -> None:
+    compared = two(apart)
+    said = " ".join(
+        [*words.sentences(compared), *(cell for row in words.table(compared) for cell in row)]
+    ).lower()
+    assert "nan" not in said
+    assert "inf" not in said
+    assert "none" not in said
+
+
+def test_numbers_are_shown_as_far_as_their_deviation_tells() -> None:
+    assert words.amount(1.91634, 0.3142) == "1.92 ± 0.31"
+    assert words.amount(-1234.5, 67.8) == "−1234 ± 68"
+    assert words.amount(4.34712, None) == "4.347"
+    assert words.amount(0.0, 0.0) == "0.00 ± 0.00"
+    assert words.amount(-0.001, 0.31) == "0.00 ± 0.31"
+    assert words.amount(2.0e8, 4.9e8) == "2e+08 ± 4.9e+08"
+    assert [words.chance(p) for p in (1.0, 0.0625, 0.00195, 0.00001)] == [
+        "p = 1",
+        "p = 0.0625",
+        "p = 0.002",
+        "p < 0.0001",
+    ]
