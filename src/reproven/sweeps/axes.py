@@ -82,12 +82,12 @@ def read_axes(texts: Sequence[str]) -> tuple[tuple[Axis, ...], list[str]]:
 
 def _wrong_name(name: str, text: str, taken: Sequence[str]) -> str | None:
     if "=" not in text or not name:
-        return f"axis is {_shown(text)}, but must be NAME=VALUES. Try --axis optimizer=sgd,adam."
+        return f"axis is {_quoted(text)}, but must be NAME=VALUES. Try --axis optimizer=sgd,adam."
     if name in _OWN:
         return f"axis names {name}, which is no axis. {_OWN[name]}"
     if name not in OPTIONS:
         names = [field for field in OPTIONS if field not in _OWN]
-        return f"axis names {_shown(name)}, but no option of a run is called so. {name_among(name, names)}"
+        return f"axis names {_quoted(name)}, but no option of a run is called so. {name_among(name, names)}"
     if name in taken:
         return f"axis names {name} twice. Give it once, with all its values."
     return None
@@ -121,7 +121,7 @@ def _read(name: str, text: str) -> Axis | list[str]:
 
 
 def _bad_range(name: str, text: str, why: str) -> str:
-    return f"axis {name} is the range {_shown(text)}, but {why}. Try --axis lr=1e-4..1e-1:log:7."
+    return f"axis {name} is the range {_quoted(text)}, but {why}. Try --axis lr=1e-4..1e-1:log:7."
 
 
 def _listed(name: str, option: Option, text: str) -> Axis | list[str]:
@@ -132,7 +132,7 @@ def _listed(name: str, option: Option, text: str) -> Axis | list[str]:
     for value in (part.strip() for part in text.split(between)):
         read, wrong = read_checked({name: option}, {name: value})
         if wrong or not value:
-            problems.append(f"axis {name} has the value {_shown(value)}, but must be {option.must}.")
+            problems.append(f"axis {name} has the value {_quoted(value)}, but must be {option.must}.")
         else:
             values.setdefault(option.cast(read[name]), value)
     return problems or Axis(name=name, values=tuple(values.values()))
@@ -159,7 +159,8 @@ def shorten(value: float, *, whole: bool) -> str:
     return spell(float(f"{value:.{_DIGITS}g}"), whole=whole)
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
+    """What was given, as an error repeats it."""
     return repr(text if len(text) < 60 else f"{text[:60]}…")
 
 
@@ -188,15 +189,16 @@ def axis_text(value: object) -> str:
         value: A text, a number, or a list of values; each of these may be a list or a mapping itself.
     """
     if not isinstance(value, list):
-        return _plain(value)
-    return ";".join(_plain(item) for item in value)
+        return _typed(value)
+    return ";".join(_typed(item) for item in value)
 
 
-def _plain(value: object) -> str:
+def _typed(value: object) -> str:
+    """A value of a YAML file, as one would type it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return ",".join(_plain(item) for item in value)
+        return ",".join(_typed(item) for item in value)
     if isinstance(value, Mapping):
-        return ",".join(f"{name}={_plain(item)}" for name, item in value.items())
+        return ",".join(f"{name}={_typed(item)}" for name, item in value.items())
     return str(value)
