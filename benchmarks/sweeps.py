@@ -29,7 +29,8 @@ from mlflow import MlflowClient
 from reproven import Study
 from reproven.arithmetic import profiles
 from reproven.store.store import Store
-from reproven.sweeps.worker import Job, work
+from reproven.sweeps.jobs import Job, Tracking
+from reproven.sweeps.worker import work
 from reproven.training.completed import completed
 
 ROOT = Path(__file__).parent.parent
@@ -60,8 +61,14 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 def job(study: Study, parent: str, uri: str, seed: int) -> Job:
     """A job as a sweep hands it out."""
     found = completed(study.recipe({}, seed), taken_up=profiles.taken_up())
-    about = {"study": study, "parent": parent, "tracking_uri": uri, "experiment": "growth"}
-    return Job(recipe=found.handed_out, sha256=found.recipe.sha256, name=f"seed={seed}", point={}, **about)  # type: ignore[arg-type]
+    return Job(
+        recipe=found.handed_out,
+        sha256=found.recipe.sha256,
+        name=f"seed={seed}",
+        point={},
+        study=study,
+        tracking=Tracking(tracking_uri=uri, experiment="growth", parent=parent),
+    )
 
 
 def growth(count: int) -> None:

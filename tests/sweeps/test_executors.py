@@ -13,8 +13,8 @@ import pytest
 from reproven import Recipe, Study, Swept
 from reproven.sweeps import executors
 from reproven.sweeps.executors import workers
+from reproven.sweeps.jobs import Job, Tracking
 from reproven.sweeps.results import FINISHED, REFUSED, Child
-from reproven.sweeps.worker import Job
 
 
 def job(number: int, name: str) -> Job:
@@ -24,9 +24,7 @@ def job(number: int, name: str) -> Job:
         name=name,
         point={},
         study=Study(base={}),
-        parent="",
-        tracking_uri="",
-        experiment="",
+        tracking=Tracking(tracking_uri="", experiment="", parent=""),
     )
 
 

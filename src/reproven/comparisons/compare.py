@@ -6,7 +6,6 @@ The answer is a value. Where there is a place for them (the parent of the runs, 
 
 from __future__ import annotations
 
-import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from reproven.errors import DiskError, InvalidInput, RecordError, ReprovenError
 from reproven.files import disk, names
 from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, json_object, json_text
+from reproven.store.address import run_of_mlflow
 from reproven.store.open_run import Run
 from reproven.store.store import Store
 from reproven.store.summary import Summary
@@ -98,7 +98,7 @@ def compare(
     store = Store(tracking_uri)
     found = candidates.find(store, sources, experiment)
     answer = _answer(found.runs, by=by, metric=metric)
-    under_mlflow = "MLFLOW_RUN_ID" in os.environ
+    under_mlflow = run_of_mlflow() is not None
     if found.parent is None and output is None and not under_mlflow:
         return answer
     command = _command(sources, experiment=experiment, by=by, metric=metric)

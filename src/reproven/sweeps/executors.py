@@ -22,9 +22,10 @@ from multiprocessing.connection import wait as wait_for_processes
 
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, ReprovenError
+from reproven.sweeps.jobs import Job
 from reproven.sweeps.places import CLUSTER
 from reproven.sweeps.results import REFUSED, Child
-from reproven.sweeps.worker import Job, work
+from reproven.sweeps.worker import work
 
 _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5

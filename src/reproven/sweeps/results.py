@@ -195,6 +195,17 @@ def table_text(study: Study, runs: Sequence[Child]) -> str:
     return csv_text(header, rows)
 
 
+def metrics(swept: Swept) -> dict[str, float]:
+    """A sweep's metrics: how many of its runs ended how, and the best value where there is one."""
+    best = swept.best_run
+    return {
+        "runs_finished": swept.count(FINISHED),
+        "runs_failed": swept.count(FAILED, REFUSED),
+        "runs_pruned": swept.count(PRUNED),
+        **({f"best_{swept.metric}": best.metrics[swept.metric]} if best else {}),
+    }
+
+
 def description(study: Study, swept: Swept) -> str:
     """The text of the sweep's page, in Markdown."""
     lines = [

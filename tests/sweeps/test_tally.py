@@ -1,0 +1,59 @@
+"""What the rounds of a sweep have brought, and what the next ones are told of it."""
+
+from __future__ import annotations
+
+from reproven.sweeps.jobs import Job, Tracking, jobs_of
+from reproven.sweeps.proposals import Curve, Score
+from reproven.sweeps.results import FAILED, FINISHED, PRUNED
+from reproven.sweeps.study import Point, Study
+from reproven.sweeps.tally import Tally
+from reproven.training.completed import Completed, completed
+from reproven.values.recipe import Recipe
+from sweeping import study
+
+
+def complete(recipe: Recipe) -> Completed:
+    return completed(recipe, taken_up=None)
+
+
+def jobs(asked: Study, *rates: str, tally: Tally) -> list[Job]:
+    points: list[Point] = [{"lr": rate} for rate in rates]
+    tracking = Tracking(tracking_uri="", experiment="", parent="")
+    return jobs_of(asked, points, complete=complete, tracking=tracking, curves=tally.curves)
+
+
+def test_runs_stand_in_the_order_in_which_they_came_up_each_once_and_later_ones_are_told_of_them() -> None:
+    asked = study("lr=1e-3,1e-2,1e-1", seeds=(1, 2), pruner="median")
+    tally = Tally(study=asked)
+    first = jobs(asked, "1e-2", "1e-3", tally=tally)
+    assert [(job.point["lr"], job.recipe.seed) for job in first] == [
+        ("1e-2", 1),
+        ("1e-2", 2),
+        ("1e-3", 1),
+        ("1e-3", 2),
+    ]
+    assert all(job.earlier == () and job.profile == "portable" for job in first)
+    assert tally.new(first) == first
+    ended = [
+        job.child(FINISHED, metrics={"test_rmse": float(n)}, curve=(9.0, float(n)))
+        for n, job in enumerate(first)
+    ]
+    by_digest = {child.recipe_sha256: child for child in reversed(ended)}  # they end in another order
+    assert tally.add(first, by_digest) == [Score(value=0.5, last=0.5), Score(value=2.5, last=2.5)]
+    assert list(tally.runs.values()) == ended
+
+    second = jobs(asked, "1e-3", "1e-1", tally=tally)  # the first of them once more
+    assert second[0].earlier == (Curve((9.0, 0.0)), Curve((9.0, 2.0)))
+    assert tally.new(second) == second[2:]
+    more = {
+        second[2].sha256: second[2].child(PRUNED, metrics={"test_rmse": 7.0}, curve=(7.0,)),
+        second[3].sha256: second[3].child(FAILED, why="The loss became inf"),
+    }
+    assert tally.add(second, more) == [
+        Score(value=2.5, last=2.5),
+        Score(value=None, pruned=True, last=7.0),
+    ]
+    assert list(tally.runs.values()) == [*ended, *more.values()]
+    assert tally.curves[1][-1] == Curve((7.0,), pruned=True)
+    assert tally.curves[2] == [Curve((9.0, 1.0)), Curve((9.0, 3.0)), Curve((9.0, 3.0))]
+    assert [score.last for score in tally.scores] == [0.5, 2.5, 2.5, 7.0]
