@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,21 @@ from reproven.values.metrics import read_metrics
 OUTCOME = ("losses.csv", "weights.csv", "outcome.json", "histograms.json", "recipe.json", "inputs.json")
 
 
+@contextmanager
+def interrupted(error: type[BaseException] = Stopped) -> Iterator[None]:
+    """Expects that a training is stopped, and waits until it tells its store no more, as if its process had
+    ended."""
+    with pytest.raises(error):
+        yield
+    for thread in threading.enumerate():
+        if thread.name == "reproven-giving-up":
+            thread.join()
+
+
 def stopped(recipe: Recipe, step: int, uri: str, **options: Any) -> Logbook:
     """The logbook of a run that was stopped before it recorded a step."""
     before = {book.id for book in shelf.every()}
-    with pytest.raises(Stopped):
+    with interrupted():
         train(recipe, tracking_uri=uri, watch=stop_before(step), **options)
     (book,) = [book for book in shelf.every() if book.id not in before]
     return book

@@ -6,6 +6,8 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from programs import SOURCE
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+Run = Callable[[str], subprocess.CompletedProcess[str]]
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("reproven ")]
 
 
@@ -29,9 +32,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    return programs.run(SOURCE, *shlex.split(line)[1:], cwd=folder, env=environment)
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    """Runs a command in that folder; one that was run already is not run again."""
+
+    @cache
+    def done(line: str) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        return programs.run(SOURCE, *shlex.split(line)[1:], cwd=folder, env=environment)
+
+    return done
 
 
 def test_there_are_commands_to_run() -> None:
@@ -55,8 +65,8 @@ def test_there_are_commands_to_run() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_runs_as_printed(line: str, folder: Path) -> None:
-    done = run(line, folder)
+def test_a_command_runs_as_printed(line: str, run: Run) -> None:
+    done = run(line)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" or (line.startswith("reproven sweep") and " runs done, " in done.stderr)
 
@@ -71,8 +81,8 @@ def test_a_command_runs_as_printed(line: str, folder: Path) -> None:
         ("reproven train --lr -0.1 --optimizer adam --momentum 0.9 --layer-lr hiden1=0.1", 2),
     ],
 )
-def test_printed_output_is_what_comes_out(line: str, code: int, folder: Path) -> None:
-    done = run(line, folder)
+def test_printed_output_is_what_comes_out(line: str, code: int, run: Run) -> None:
+    done = run(line)
     assert done.returncode == code
     shown = (done.stdout + done.stderr).splitlines()
     own = re.compile(r"  (run|artifacts|version|replay) |  Other inputs")  # other in every run or commit

@@ -10,6 +10,7 @@ socket for the answer: the process's id, and when it ends, its status. NAME is `
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -65,6 +66,9 @@ def serve(control: socket.socket) -> dict[str, Any]:
     gc.collect()
     gc.freeze()  # a collection would have every process copy all of it
     for request, files in requests(control):
+        with contextlib.suppress(ChildProcessError):  # of those that have ended, there may be none
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would be missing after the fork"
         if os.fork() == 0:
             control.close()

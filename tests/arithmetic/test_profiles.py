@@ -90,15 +90,8 @@ def test_the_working_directory_changes_no_bit(tmp_path: Path, here: Digests) -> 
 
 
 def test_in_portable_arithmetic_sgd_is_still_a_stock_loop_s() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-k",
-        "sgd or notebook or lr",
-        "tests/training/test_loop.py",
-    ]
+    which = ("-k", "sgd or notebook or lr", "tests/training/test_loop.py")
+    command = [sys.executable, "-m", "pytest", "-q", *which]
     environment = {**os.environ, **profiles.PORTABLE_VARIABLES}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout

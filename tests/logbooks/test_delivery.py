@@ -40,25 +40,28 @@ def database() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def _server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def _server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Server:
     kept = tmp_path_factory.mktemp("kept")
-    server = Server(
+    return Server(
         *("server", "--backend-store-uri", database.uri, "--artifacts-destination", str(kept)),
         *("--workers", "1"),
     )
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
-def server(_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server on PostgreSQL that keeps the artifacts; it runs again after each test."""
+def absent_server(_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on PostgreSQL that keeps the artifacts; nobody has started it yet."""
     for name, value in HASTY.items():
         monkeypatch.setenv(name, value)
     yield _server
     _server.stop()
-    _server.start()
+
+
+@pytest.fixture
+def server(absent_server: Server) -> Server:
+    """That server, running."""
+    absent_server.start()
+    return absent_server
 
 
 def start(uri: str, *arguments: str, slowed: bool = False) -> subprocess.Popen[str]:
@@ -180,8 +183,8 @@ def test_a_server_that_is_gone_at_the_end_gets_the_rest_by_sync(server: Server) 
     assert not book.path.exists()
 
 
-def test_a_server_that_refuses_from_the_start_is_told_at_once(server: Server) -> None:
-    server.stop()
+def test_a_server_that_refuses_from_the_start_is_told_at_once(absent_server: Server) -> None:
+    server = absent_server
     process = start(server.address, "--epochs", "2")
     said, why = process.communicate(timeout=60)
     assert (process.returncode, said) == (2, "")
@@ -248,9 +251,9 @@ def mount(folder: Path, options: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of half a megabyte."""
+    """A disk of a quarter of a megabyte."""
     folder = tmp_path / "small"
-    mount(folder, "size=512k")
+    mount(folder, "size=256k")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -259,14 +262,14 @@ def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_space(
     uri: str, client: MlflowClient, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REPROVEN_STATE", str(small_disk))
-    arguments = ("--epochs", "1000", "--checkpoint-every", "100steps", "--experiment", "full")
+    arguments = ("--epochs", "500", "--checkpoint-every", "100steps", "--experiment", "full")
     process = start(uri, *arguments)
     said, why = process.communicate(timeout=120)
     assert (process.returncode, said) == (2, "")
     assert "cannot be written: No space left on device. What was written stays." in why
     assert "Traceback" not in why
     (book,) = shelf.every()
-    assert 0 < book.steps_done < 4000
+    assert 0 < book.steps_done < 2000
     (run,) = client.search_runs([client.get_experiment_by_name("full").experiment_id])
     assert run.info.status == "FAILED"
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 
 import programs
 from conftest import ROOT
-from forging import Stopped, edit, flip, stop_before
+from forging import edit, flip, stop_before
 from programs import SOURCE
 from projects import mlflow_run
 from reproven import Recipe, Trained, audit, replay, resume, train
@@ -30,7 +30,7 @@ from reproven.errors import InvalidInput, RecordError
 from reproven.logbooks import checkpoint, shelf
 from reproven.logbooks.interval import Interval
 from reproven.values.record import Step
-from stopping import OUTCOME, outcome, sent, stopped, stored, train_apart
+from stopping import OUTCOME, interrupted, outcome, sent, stopped, stored, train_apart
 
 RECIPE = Recipe(epochs=6)  # of 4 steps each
 
@@ -99,7 +99,7 @@ def test_what_was_found_before_keeps_its_time(uri: str, client: MlflowClient) ->
 def test_a_run_may_be_stopped_again_and_again(whole: Trained, uri: str) -> None:
     book = stopped(RECIPE, 2, uri, checkpoint_every="1step", histogram_every=2)
     for step in (3, 8, 12, 20):
-        with pytest.raises(Stopped):
+        with interrupted():
             resume(book.id, watch=stop_before(step))
     assert outcome(resume(book.id)) == outcome(whole)
 
@@ -330,7 +330,7 @@ def kill_at_random(seed: int, uri: str, long: Trained, client: MlflowClient, tim
     draw, kills = random.Random(seed), 0
     process = start("train", *LONG, "--checkpoint-every", "50steps", "--json", uri=uri)
     while True:
-        time.sleep(draw.uniform(0.2, 6.0))
+        time.sleep(draw.uniform(0.2, 4.0))
         if process.poll() is None and kills < times:
             process.kill()
             kills += 1
@@ -369,7 +369,7 @@ def test_a_run_that_is_told_to_stop_goes_on_where_it_stood(
                 os.kill(os.getpid(), signal.SIGTERM)
             yield step
 
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(KeyboardInterrupt):
         train(RECIPE, tracking_uri=uri, histogram_every=2, watch=watch)
     (book,) = shelf.every()
     assert client.get_run(str(book.sent.run_id)).info.status == "KILLED"
@@ -380,7 +380,7 @@ def test_a_run_that_is_told_to_stop_goes_on_where_it_stood(
 
 
 def test_a_replay_is_not_resumed(whole: Trained, uri: str) -> None:
-    with pytest.raises(Stopped):
+    with interrupted():
         replay(whole.run_id, tracking_uri=uri, watch=stop_before(5))
     (book,) = shelf.every()
     with pytest.raises(InvalidInput, match=r"is a replay\. Replay its run again instead"):

@@ -27,6 +27,7 @@ from reproven.networks import MLPModule, Regressor
 from reproven.store.store import Store
 from reproven.training.prepared import prepare
 from reproven.values.record import Step, all_weights_sha256
+from stopping import interrupted
 
 
 def test_every_batch_and_epoch_is_a_metric(trained: Trained, client: MlflowClient) -> None:
@@ -172,7 +173,7 @@ def test_a_run_that_is_stopped_says_so_and_keeps_its_losses(
     uri: str, client: MlflowClient, error: type[BaseException], status: str
 ) -> None:
     name = f"stopped by {error.__name__}"
-    with pytest.raises(error):
+    with interrupted(error):
         train(QUICK, tracking_uri=uri, experiment=name, watch=stop_before(5, error))
     (run,) = client.search_runs([client.get_experiment_by_name(name).experiment_id])
     assert run.info.status == status
