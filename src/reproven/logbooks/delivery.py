@@ -7,6 +7,7 @@ the manifest asks for the digests of tensors.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -63,8 +64,10 @@ class Delivery:
     """
 
     def __init__(self, book: Logbook, store: Store) -> None:
+        _await_earlier(book)
         self._book, self._store = book, store
         self._plan, self._sent = book.plan, book.sent
+        self._is_over, self._pen = False, threading.Lock()
         self._beaten = 0.0
         self.run = self._open()
 
@@ -85,8 +88,21 @@ class Delivery:
     def _note(self, **what: object) -> None:
         for name, value in what.items():
             setattr(self._sent, name, value)
-        with self._book.writing():
+        with self._writing():
             self._book.keep(self._sent)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Holds the pen: what is written in the block is there before `let_go` returns, or not at all."""
+        with self._pen, self._book.writing():
+            if self._is_over:
+                raise _LetGo
+            yield
+
+    def let_go(self) -> None:
+        """Ends the delivery: whoever is still at it, in another thread, writes no more to the logbook."""
+        with self._pen:
+            self._is_over = True
 
     @property
     def _tags(self) -> dict[str, str]:
@@ -123,7 +139,7 @@ class Delivery:
         lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
         self.run.log_rows(list(journal.rows(lines)))
         looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
-        with self._book.writing():
+        with self._writing():
             for epochs, moment, found in looks:
                 pictures.weights(self._book.files, epochs, moment, found, owner=self._book.id)
         return end
@@ -200,7 +216,7 @@ class Delivery:
         has_record = (folder / names.OUTCOME).exists()  # a verdict without training has none to seal
         if has_record and not (folder / names.MANIFEST).exists():
             said = replace(self._store.snapshot(self.run.id), status=end.status, end_time=end_time)
-            with self._book.writing():
+            with self._writing():
                 disk.write_text(folder / names.SNAPSHOT, said.text())
                 manifest.write(folder, manifest.take(folder))
         self._upload()
@@ -236,7 +252,7 @@ def begun(book: Logbook, store: Store | None, *, is_new: bool) -> Iterator[None]
     except StoreError:  # it was trained, and waits for `sync`
         raise
     except BaseException as error:
-        _give_up(delivery, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        _give_up(delivery, book, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 
 
@@ -257,19 +273,37 @@ def deliver(book: Logbook, store: Store) -> Delivered:
     return found
 
 
-def _give_up(delivery: Delivery, status: str) -> None:
-    """Tells the store what is there of a training that was cut off, if it listens within a moment."""
-    done = threading.Event()
+class _LetGo(ReprovenError):
+    """A delivery goes on in a thread that nobody waits for any more: it ends."""
+
+
+#: The threads that tell a store of a training that was cut off, by the logbook's id.
+_giving_up: dict[str, threading.Thread] = {}
+
+
+def _give_up(delivery: Delivery, book: Logbook, status: str) -> None:
+    """Tells the store what is there of a training that was cut off, if it listens within a moment.
+
+    A process that is told to stop does not wait for a store that hangs. So a thread tells it; when this
+    returns, that has ended, or touches the logbook no more and ends with the answer that it waits for.
+    """
 
     def tell() -> None:
-        if not delivery.is_needed:  # it was stopped once everything was there
-            return
-        try:
-            delivery.run.end(status)
-            delivery.send()
-            done.set()
-        except ReprovenError:  # `sync` and `doctor` do it later
-            pass
+        with contextlib.suppress(ReprovenError):  # `sync` and `doctor` do it later
+            if delivery.is_needed:  # else it was stopped once everything was there
+                delivery.run.end(status)
+                delivery.send()
 
-    threading.Thread(target=tell, name="reproven-giving-up", daemon=True).start()
-    done.wait(_SECONDS_TO_STOP)
+    thread = threading.Thread(target=tell, name="reproven-giving-up", daemon=True)
+    _giving_up[book.id] = thread
+    thread.start()
+    thread.join(_SECONDS_TO_STOP)
+    delivery.let_go()
+    if not thread.is_alive():
+        del _giving_up[book.id]
+
+
+def _await_earlier(book: Logbook) -> None:
+    """Waits until no thread of this process still talks to the store about the same run."""
+    if (thread := _giving_up.pop(book.id, None)) is not None:
+        thread.join()
