@@ -12,13 +12,27 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from forging import sql
 from programs import ROOT, SOURCE, run
 from reproven import Recipe, Trained, export, train
 
 __all__ = ["QUICK", "ROOT", "Cli"]
 
+#: The files that take longest, the longest first: begun last, one would keep a single processor busy.
+LONGEST = (
+    *("sweeps/test_sweep.py", "proof/test_replay.py", "test_readme.py", "cli/test_commands.py"),
+    *("runs/test_resume.py", "test_project.py", "logbooks/test_delivery.py", "arithmetic/test_profiles.py"),
+    *("sweeps/test_cluster.py", "test_promises.py", "comparisons/test_compare.py", "test_programs.py"),
+    *("sweeps/test_sweep_killed.py", "proof/test_promote.py", "logbooks/test_doctor.py"),
+)
 QUICK = Recipe(epochs=3)
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +53,30 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A SQLite store; making one takes over a second, so the tests share it."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
-    MlflowClient(tracking_uri=uri).search_experiments()
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store with nothing in it; making one takes over a second, so others are copies of it."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def store_in(folder: Path, empty_store: Path) -> str:
+    """A new store whose artifacts lie beside it; its address."""
+    uri = f"sqlite:///{shutil.copy(empty_store, folder / 'own.db')}"
+    sql(uri, "UPDATE experiments SET artifact_location = ?", f"{folder}/mlruns/0")
     return uri
+
+
+@pytest.fixture(scope="session")
+def uri(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The store that the tests share."""
+    return store_in(tmp_path_factory.mktemp("store"), empty_store)
+
+
+@pytest.fixture
+def own(empty_store: Path, tmp_path: Path) -> str:
+    """A store of the test's own, which may be damaged."""
+    return store_in(tmp_path, empty_store)
 
 
 @pytest.fixture(scope="session")

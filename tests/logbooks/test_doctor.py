@@ -22,12 +22,6 @@ from stopping import interrupted, stopped
 RECIPE = Recipe(epochs=3)
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> str:
-    """A store of the test's own."""
-    return f"sqlite:///{tmp_path}/own.db"
-
-
 def test_a_process_that_died_leaves_a_run_that_doctor_marks(own: str, cli: Cli) -> None:
     process = start(SOURCE, "train", "--epochs", "100000", "--checkpoint-every", "100steps", uri=own)
     while not any(book.checkpoints for book in shelf.every()):

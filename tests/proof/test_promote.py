@@ -16,12 +16,6 @@ from reproven.errors import InvalidInput, StoreError
 RECIPE = Recipe(epochs=2)
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> str:
-    """A store of the test's own, which may be damaged."""
-    return f"sqlite:///{tmp_path}/own.db"
-
-
 def test_an_alias_moves_to_a_run_that_is_true_and_back(own: str) -> None:
     first = train(RECIPE, tracking_uri=own, register_model="mlp", alias="champion")
     second = train(Recipe(epochs=3), tracking_uri=own)

@@ -332,7 +332,7 @@ def test_a_portable_run_is_replayed_from_a_native_process(cli: Cli, uri: str) ->
 
 
 def test_all_runs_of_an_experiment_are_replayed_and_the_worst_decides(
-    uri: str, client: MlflowClient, cli: Cli
+    uri: str, client: MlflowClient, fresh_cli: Cli
 ) -> None:
     name = "several"
     runs = [train(Recipe(epochs=1, seed=seed), tracking_uri=uri, experiment=name) for seed in (1, 2)]
@@ -344,7 +344,7 @@ def test_all_runs_of_an_experiment_are_replayed_and_the_worst_decides(
         client.get_experiment_by_name(name).experiment_id, tags={"reproven.recipe.sha256": "0"}
     )
     client.set_terminated(ended.info.run_id, "FINISHED")
-    done = cli("replay", "--experiment", name, "--json")
+    done = fresh_cli("replay", "--experiment", name, "--json")  # in one process, as the runs are native
     assert [v["verdict"] for v in answer(done)["replays"]] == ["TAMPERED", "IDENTICAL", "INCONCLUSIVE"]
     assert done.returncode == 4
 

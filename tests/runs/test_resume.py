@@ -140,10 +140,13 @@ def test_every_flipped_byte_of_a_checkpoint_is_found(uri: str) -> None:
     path = book.checkpoints[0]
     content = path.read_bytes()
     checkpoint.read(path)
-    for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        with pytest.raises(RecordError):
-            checkpoint.read(path)
+    with path.open("r+b", buffering=0) as file:  # in place: a disk flushes each file that is written anew
+        for place, byte in enumerate(content):
+            os.pwrite(file.fileno(), bytes([byte ^ 1]), place)
+            with pytest.raises(RecordError):
+                checkpoint.read(path)
+            os.pwrite(file.fileno(), bytes([byte]), place)
+    assert path.read_bytes() == content
 
 
 def test_a_torn_line_is_cut_off(whole: Trained, uri: str) -> None:
