@@ -1,6 +1,6 @@
 """Saved models: written with torch.save, and read back without unpickling.
 
-The archive is checked to the bit (`archive`), its pickle is read as a description (`inert`), and what it
+The archive is checked to the bit (`archive`), its pickle is read as a description (`pickles`), and what it
 describes must be a network of this package, or a dict of tensors: then a new one is built from its numbers.
 So no class, function, attribute or hook of the file comes to life; only names, shapes and numbers do.
 """

@@ -19,21 +19,31 @@ from typing import TYPE_CHECKING, Any
 
 from reproven.arithmetic import profiles
 from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, StoreError
-from reproven.files import disk, names
+from reproven.files import disk
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_object, json_text
 from reproven.logbooks import logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
-from reproven.logbooks.logbook import End, Plan
+from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import processes, rebuilding
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence, gather
+from reproven.proof.telling import (
+    OF_BUNDLES,
+    REPORT,
+    draw,
+    linked_by,
+    name_of,
+    run_id_of,
+    shown_under,
+    tags_of,
+)
 from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.store import Store
-from reproven.store.tags import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT
+from reproven.store.tags import DESCRIPTION
 from reproven.values.record import Record, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -42,9 +52,6 @@ if TYPE_CHECKING:
     from reproven.values.record import Step
 
 ENV_MANAGERS = ("local", "uv")
-REPORT = "replay.json"
-FIGURE = "replay.png"
-_OF_BUNDLES = "replays"  # the experiment for replays of runs that are in no experiment here
 
 
 def replay(
@@ -131,7 +138,7 @@ def _several(store: Callable[[], Store], sources: Sequence[str]) -> Iterator[Cal
     if len(sources) == 1 or run_of_mlflow() is None:
         yield verdicts.append
         return
-    with store().run(experiment=_OF_BUNDLES, name="replays") as run:
+    with store().run(experiment=OF_BUNDLES, name="replays") as run:
         yield verdicts.append
         rows = "\n".join(f"| {v.verdict} | {v.name} | {v.source} |" for v in verdicts)
         run.describe(params={}, tags={DESCRIPTION: f"| verdict | run | source |\n|---|---|---|\n{rows}\n"})
@@ -195,14 +202,14 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
 
     state = code.code_state()
     inputs = inputs_of(made, code.code(state), environment.describe())
-    parent, experiment = _shown_under(found, store)
+    parent, experiment = shown_under(found, store)
     plan = conduct.planned(
         made,
         state,
         kind=logbook.REPLAY,
         tracking_uri=without_credentials(store.uri),
         experiment=experiment,
-        name=f"replay of {_name(found)}",
+        name=f"replay of {name_of(found)}",
         histogram_every=made.recipe.epochs,
         parent=parent,
         adopted=run_of_mlflow() if adopt else None,
@@ -221,25 +228,35 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
         history.pruned = recorded.pruned  # what else stopped it is not in its record
         again = history.record(inputs)
         apart = difference.between(found.record, again)
-        name, reasons = verdict.judge(apart, made.recipe.profile)
-        told = Verdict(
-            verdict=name,
-            run=found.snapshot.run_id,
-            source=found.source,
-            name=found.snapshot.name,
-            replay=book.sent.run_id,
-            reasons=reasons,
-            report=verdict.words(apart, _explained(made, found.record, apart)),
-            difference=verdict.json_values(apart),
-        )
-        _draw(found.record, again, apart, made.dataset.table.target_label, book.files)
+        told = _told(found, made, apart, book.sent.run_id)
+        draw(found.record, again, apart, made.dataset.table.target_label, book.files)
         disk.write_text(book.files / REPORT, json_text(told.to_dict()))
-        conduct.conclude(book, history, tags=_tags(told), linked=_linked(told, found))
-        try:
-            deliver(book, store)
-        except StoreError as error:  # the verdict stands
-            return replace(told, report=(*told.report, str(error)))
-        return told
+        conduct.conclude(book, history, tags=tags_of(told), linked=linked_by(told, found))
+        return _delivered(book, store, told)
+
+
+def _delivered(book: Logbook, store: Store, told: Verdict) -> Verdict:
+    """The verdict, which stands even where its store does not have all of the replay yet."""
+    try:
+        deliver(book, store)
+    except StoreError as error:
+        return replace(told, report=(*told.report, str(error)))
+    return told
+
+
+def _told(found: Evidence, made: Prepared, apart: Difference, run_id: str | None) -> Verdict:
+    """The verdict on a difference."""
+    name, reasons = verdict.judge(apart, made.recipe.profile)
+    return Verdict(
+        verdict=name,
+        run=found.snapshot.run_id,
+        source=found.source,
+        name=found.snapshot.name,
+        replay=run_id,
+        reasons=reasons,
+        report=verdict.words(apart, _explained(made, found.record, apart)),
+        difference=verdict.json_values(apart),
+    )
 
 
 def _explained(made: Prepared, recorded: Record, apart: Difference) -> tuple[str, ...]:
@@ -254,33 +271,17 @@ def _explained(made: Prepared, recorded: Record, apart: Difference) -> tuple[str
     return verdict.explanation_words(found.changes, found.steps, found.compared) if found else ()
 
 
-def _draw(recorded: Record, again: Record, apart: Difference, label: str, folder: Path) -> None:
-    from reproven.training import figures
-
-    old, new = ([step.loss for step in record.outcome.steps] for record in (recorded, again))
-    first = apart.first.step if apart.first is not None else None
-    figure = figures.two_losses(old, new, f"mean squared error, {label}²", first)
-    disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
-
-
-def _shown_under(found: Evidence, store: Store) -> tuple[str | None, str]:
-    """The run under which a replay is shown, and the experiment."""
-    if found.tags is None:
-        return None, _OF_BUNDLES
-    return found.source, store.snapshot(found.source).experiment
-
-
 def _without_training(
     found: Evidence, store: Store, name: str, reasons: tuple[str, ...], *, adopt: bool
 ) -> Verdict:
     """A verdict that no training led to; it too becomes a run."""
-    parent, experiment = _shown_under(found, store)
+    parent, experiment = shown_under(found, store)
     plan = Plan(
         kind=logbook.REPLAY,
         tracking_uri=without_credentials(store.uri),
         folder=str(Path.cwd()),
         experiment=experiment,
-        name=f"replay of {_name(found)}",
+        name=f"replay of {name_of(found)}",
         parent=parent,
         adopted=run_of_mlflow() if adopt else None,
         start_time=int(time.time() * 1000),
@@ -288,43 +289,15 @@ def _without_training(
     with shelf.new_logbook(plan, {}) as book, begun(book, store, is_new=True):
         told = Verdict(
             verdict=name,
-            run=_run_id(found),
+            run=run_id_of(found),
             source=found.source,
-            name=_name(found),
+            name=name_of(found),
             replay=book.sent.run_id,
             reasons=reasons,
         )
         disk.write_text(book.files / REPORT, json_text(told.to_dict()))
-        book.conclude(End(status="FINISHED", tags=_tags(told), linked=_linked(told, found), model=False))
-        deliver(book, store)
-        return told
-
-
-def _run_id(found: Evidence) -> str:
-    try:
-        return found.snapshot.run_id if found.tags is None else found.source
-    except RecordError:
-        return found.source
-
-
-def _name(found: Evidence) -> str:
-    try:
-        return found.snapshot.name
-    except RecordError:
-        return found.source
-
-
-def _tags(told: Verdict) -> dict[str, str]:
-    """A replay's own tags."""
-    lines = "\n".join(f"- {line}" for line in (*told.reasons, *told.report))
-    text = f"**{told.verdict}**: replay of {told.name}, run `{told.run}`.\n\n{lines}\n"
-    return {REPLAY_OF: told.run, VERDICT: told.verdict, DESCRIPTION: text}
-
-
-def _linked(told: Verdict, found: Evidence) -> dict[str, dict[str, str]]:
-    """The tags that a replay adds to the run that it replays."""
-    tags = {f"{REPLAYED}{told.replay}": told.verdict, VERDICT: told.verdict}
-    return {} if found.tags is None else {found.source: tags}
+        book.conclude(End(status="FINISHED", tags=tags_of(told), linked=linked_by(told, found), model=False))
+        return _delivered(book, store, told)
 
 
 def _rebuilt(found: Evidence, store: Store, table: str | None, *, adopt: bool) -> Verdict:
