@@ -20,6 +20,7 @@ from PIL import Image
 import programs
 from conftest import QUICK, ROOT, Cli
 from forging import copy, edit, flip, forge_recipe, nudged, reseal
+from programs import SOURCE
 from reproven import Recipe, Trained, audit, export, import_, replay, replays, train
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, RecordError, StoreError
@@ -287,9 +288,23 @@ def test_another_thread_count_in_native_is_the_first_cause(fresh_cli: Cli) -> No
     assert found["difference"]["first"]["step"] == 0
 
 
-def test_a_profile_that_cannot_be_taken_on_is_inconclusive(cli: Cli) -> None:
-    run = answer(cli("train", "--profile", "native", "--epochs", "1", "--json"))["run_id"]
-    done = cli("replay", run, "--json", **profiles.PORTABLE_VARIABLES)
+@pytest.fixture(scope="module")
+def mixed(uri: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Runs of the experiment of that name: in portable, in native and in portable arithmetic."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPROVEN_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.chdir(tmp_path_factory.mktemp("mixed"))
+        for profile in ("portable", "native", "portable"):
+            arguments = ("--profile", profile, "--epochs", "1", "--experiment", "mixed", "--json")
+            done = programs.run(SOURCE, "train", *arguments, uri=uri)
+            found.append(answer(done)["run_id"])
+            assert done.returncode == 0, done.stderr
+    return found
+
+
+def test_a_profile_that_cannot_be_taken_on_is_inconclusive(mixed: list[str], fresh_cli: Cli) -> None:
+    done = fresh_cli("replay", mixed[1], "--json", **profiles.PORTABLE_VARIABLES)
     (found,) = answer(done)["replays"]
     assert (found["verdict"], done.returncode) == ("INCONCLUSIVE", 3)
     assert found["reasons"][0].startswith(
@@ -297,12 +312,11 @@ def test_a_profile_that_cannot_be_taken_on_is_inconclusive(cli: Cli) -> None:
     )
 
 
-def test_runs_of_both_profiles_are_replayed_by_one_command(cli: Cli, fresh_cli: Cli) -> None:
-    for profile in ("portable", "native", "portable"):
-        done = cli("train", "--profile", profile, "--epochs", "1", "--experiment", "mixed")
-        assert done.returncode == 0, done.stderr
+def test_runs_of_both_profiles_are_replayed_by_one_command(mixed: list[str], fresh_cli: Cli) -> None:
     done = fresh_cli("replay", "--experiment", "mixed", "--json")
-    assert [v["verdict"] for v in answer(done)["replays"]] == ["IDENTICAL"] * 3
+    assert [(v["verdict"], v["source"]) for v in answer(done)["replays"]] == [
+        ("IDENTICAL", run) for run in mixed
+    ]
     assert done.returncode == 0
 
 
