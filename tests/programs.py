@@ -24,6 +24,7 @@ FREE = (
     *("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
     *("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"),
     *("PATH", "PYTEST_CURRENT_TEST", "REPROVEN_STATE"),
+    "_MLFLOW_TELEMETRY_SESSION_ID",  # which comes and goes where a test trains in its own process
 )
 #: So that no import starts a thread: PyArrow's allocator, OpenBLAS.
 THREADLESS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
