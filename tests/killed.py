@@ -41,6 +41,9 @@ def die_at(function: str, count: int, moment: str) -> None:
         return found
 
     setattr(owner, name, call)
+    for module in [module for key, module in sys.modules.items() if key.startswith("reproven.")]:
+        if getattr(module, name, None) is original:  # imported by its name already
+            setattr(module, name, call)
 
 
 if __name__ == "__main__":

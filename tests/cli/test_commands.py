@@ -259,7 +259,9 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     number: signal.Signals, uri: str, client: MlflowClient
 ) -> None:
     experiment = f"stopped by {number.name}"
-    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "100000", "--experiment", experiment]
+    # it leaves the processors to the process that sends
+    slowed = [sys.executable, str(ROOT / "tests" / "slowed.py"), "0.005", "-1", "none"]
+    command = [*slowed, "train", "--epochs", "100000", "--experiment", experiment]
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
