@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import main
-from reproven.cli.reading import asking, checked, importing, plain, some_runs, text
+from reproven.cli.reading import asking, checked, plain, some_runs, text
 from reproven.comparisons.params import field_problems, shown
 from reproven.files.disk import is_file
+from reproven.machine.imports import importing
 from reproven.values import options as kinds
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from reproven.cli.reading import (
     argument,
     asking,
     checked,
-    importing,
     plain,
     progress,
     say,
     tell_trained,
 )
+from reproven.machine.imports import importing
 from reproven.values import options as kinds
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, main
-from reproven.cli.reading import DATA, argument, asking, checked, importing, plain, progress, some_runs, text
+from reproven.cli.reading import DATA, argument, asking, checked, plain, progress, some_runs, text
+from reproven.machine.imports import importing
 from reproven.values import options as kinds
 from reproven.values.model_name import registration_problems
 

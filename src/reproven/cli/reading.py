@@ -6,11 +6,9 @@ the values once all of them are good. So it goes on with imports that take long,
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -263,17 +261,6 @@ TRACKING: Mapping[str, Any] = {
     "experiment": EXPERIMENT,
     "run_name": text("The run's name.  [default: made from what it does]"),
 }
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Imports make no garbage, and looking for it all the same takes a fifth of a short run."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:

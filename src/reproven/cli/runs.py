@@ -21,7 +21,6 @@ from reproven.cli.reading import (
     argument,
     asking,
     checked,
-    importing,
     plain,
     progress,
     tell_trained,
@@ -29,6 +28,7 @@ from reproven.cli.reading import (
 )
 from reproven.errors import ReprovenError
 from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.machine.imports import importing
 from reproven.values import options as kinds
 from reproven.values import recipe as recipes
 from reproven.values.blueprint import Blueprint

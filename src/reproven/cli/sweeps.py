@@ -25,7 +25,6 @@ from reproven.cli.reading import (
     checked,
     fields,
     given,
-    importing,
     plain,
     say,
     some_runs,
@@ -34,6 +33,7 @@ from reproven.cli.reading import (
 )
 from reproven.errors import InvalidInput, name_among
 from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.machine.imports import importing
 from reproven.sweeps import study
 from reproven.sweeps.axes import axis_text, read_axes, read_seeds
 from reproven.sweeps.places import PROCESSES, executor_problems

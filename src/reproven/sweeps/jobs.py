@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from reproven.arithmetic import profiles
 from reproven.logbooks import shelf
@@ -12,11 +13,13 @@ from reproven.store.address import without_credentials
 from reproven.sweeps.proposals import Curve
 from reproven.sweeps.results import Child
 from reproven.sweeps.study import Point, Study
-from reproven.training.completed import Completed
 from reproven.values.recipe import Recipe
 
+if TYPE_CHECKING:
+    from reproven.training.completed import Completed  # with pandas, which a worker need not import first
+
 #: Fills in what a recipe leaves open.
-Complete = Callable[[Recipe], Completed]
+Complete = Callable[[Recipe], "Completed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

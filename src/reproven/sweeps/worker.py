@@ -8,6 +8,7 @@ torch and MLflow only when it is called, once in a process.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
+from reproven.machine.imports import importing
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.proposals import pruning
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child
@@ -70,7 +72,9 @@ def _prune(job: Job, curve: list[float]) -> Prune:
 
 
 def _trained(job: Job, prune: Prune | None) -> Trained:
-    from reproven.runs.train import train
+    with importing() if "torch" not in sys.modules else contextlib.nullcontext():  # once in a process
+        from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
+        from reproven.runs.train import train
 
     how = job.tracking
     return train(
