@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +25,9 @@ OUTCOME = ("losses.csv", "weights.csv", "outcome.json", "histograms.json", "reci
 
 @contextmanager
 def interrupted(error: type[BaseException] = Stopped) -> Iterator[None]:
-    """Expects that a training is stopped, and waits until it tells its store no more, as if its process had
-    ended."""
+    """Expects that a training is stopped."""
     with pytest.raises(error):
         yield
-    for thread in threading.enumerate():
-        if thread.name == "reproven-giving-up":
-            thread.join()
 
 
 def stopped(recipe: Recipe, step: int, uri: str, **options: Any) -> Logbook:
