@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
-from reproven.arithmetic.profiles import (
-    NATIVE,
-)
+from reproven.arithmetic.profiles import NATIVE
 
 
 def sqrt(profile: str) -> Callable[[Tensor], Tensor]:

@@ -69,8 +69,7 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
       reproven train --data houses.csv --target price --drop id
       reproven train --register-model boston-mlp --alias champion
     """
-    if recipe.device != "cuda":
-        profiles.enter(recipe.profile or profiles.PORTABLE)
+    profiles.enter(profiles.chosen(recipe.profile, recipe.device))
     with importing():
         from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train

@@ -9,12 +9,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reproven.errors import RecordError
-
-if TYPE_CHECKING:
-    pass
 
 
 def json_value(text: str) -> Any:

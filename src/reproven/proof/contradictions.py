@@ -10,7 +10,7 @@ from reproven.files import manifest, names
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
 from reproven.files.texts import json_object
 from reproven.proof.evidence import Evidence
-from reproven.store.tags import ORIGIN, PREFIX, RECIPE_TAG, SEAL
+from reproven.store.tags import ORIGIN, RECIPE_TAG, SEAL, SPLIT_TAG, TABLE_TAG
 from reproven.values import options as kinds
 from reproven.values.recipe import OPTIONS, Recipe
 from reproven.values.record import Record
@@ -45,8 +45,8 @@ def _in_snapshot(found: Evidence) -> Iterator[str]:
     recipe, shown = found.record.inputs.recipe, found.snapshot
     said = {
         RECIPE_TAG: recipe.sha256,
-        f"{PREFIX}data.sha256": recipe.data_sha256,
-        f"{PREFIX}split.sha256": found.record.inputs.split_sha256,
+        TABLE_TAG: recipe.data_sha256,
+        SPLIT_TAG: found.record.inputs.split_sha256,
     }
     for name, digest in said.items():
         if shown.tags.get(name) != digest:

@@ -19,7 +19,7 @@ from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
 from reproven.store.open_run import dataset_inputs
-from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, code_tags
+from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
 from reproven.training import data
 from reproven.training.data import BUNDLED
 from reproven.training.histograms import as_json, weight_histograms
@@ -79,7 +79,7 @@ def planned(
         name=name,
         parent=parent,
         adopted=adopted,
-        start_time=now(),
+        start_time=_now(),
         steps=made.total_steps,
         table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
         histogram_every=histogram_every,
@@ -91,8 +91,8 @@ def planned(
         tags={
             f"{PREFIX}version": environment.package_version("reproven"),
             RECIPE_TAG: recipe.sha256,
-            f"{PREFIX}data.sha256": table.sha256,
-            f"{PREFIX}split.sha256": dataset.split_sha256,
+            TABLE_TAG: table.sha256,
+            SPLIT_TAG: dataset.split_sha256,
             ORIGIN: table.origin,
             **code_tags(code),
             **(HAS_IMAGES if figures else {}),
@@ -236,6 +236,6 @@ def _write_model(book: Logbook, made: Prepared) -> None:
     models.write_model(book.files, made.regressor())
 
 
-def now() -> int:
+def _now() -> int:
     """Milliseconds since 1970."""
     return int(time.time() * 1000)

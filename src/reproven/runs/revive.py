@@ -14,7 +14,7 @@ from reproven.files.texts import json_value
 from reproven.networks import VARIANTS, Regressor, unset
 from reproven.training.building import weights_in_mlp
 from reproven.values.recipe import Recipe
-from reproven.values.run_ids import is_run, run_and_path
+from reproven.values.run_ids import SCHEME, is_run, run_and_path
 
 if TYPE_CHECKING:
     from reproven.store.registry import Registry
@@ -51,7 +51,7 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
                 [f"form is {form}, but {source} is a registered model. Try --form registered."]
             )
         return _regressor(_store(tracking_uri).download(source) / "data" / names.MODEL)
-    if not is_run(source) or Path(source).exists():
+    if not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
         return _from_file(Path(source), form)
     store = _store(tracking_uri)
     if form == "registered":

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from reproven.store.tags import FAILURE, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF, SEAL, code_words
+from reproven.store.tags import (
+    FAILURE,
+    PRUNED,
+    RECIPE_TAG,
+    REPLAY_OF,
+    SEAL,
+    SPLIT_TAG,
+    TABLE_TAG,
+    code_words,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +40,12 @@ class Summary:
     @property
     def split_sha256(self) -> str:
         """Digest of the rows for training and testing; empty where it has none."""
-        return self.tags.get(f"{PREFIX}split.sha256", "")
+        return self.tags.get(SPLIT_TAG, "")
 
     @property
     def table_sha256(self) -> str:
         """Digest of its table; empty where it has none."""
-        return self.tags.get(f"{PREFIX}data.sha256", "")
+        return self.tags.get(TABLE_TAG, "")
 
     @property
     def code(self) -> str:

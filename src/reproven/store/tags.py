@@ -15,6 +15,7 @@ LOGGED_IMAGES = "mlflow.loggedImages"
 PREFIX = "reproven."  # of every tag that is ours
 ORIGIN = f"{PREFIX}data.origin"
 RECIPE_TAG = f"{PREFIX}recipe.sha256"
+TABLE_TAG, SPLIT_TAG = f"{PREFIX}data.sha256", f"{PREFIX}split.sha256"
 SEAL = f"{PREFIX}seal"  # digest of the manifest
 FAILURE = f"{PREFIX}failure"  # why a training failed
 PRUNED = f"{PREFIX}pruned"  # why a sweep stopped a training

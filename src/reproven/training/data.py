@@ -23,9 +23,6 @@ from reproven.errors import DataError, name_among
 from reproven.files.texts import json_text
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from torch import Tensor
 
 BUNDLED = ("boston", "diabetes")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from reproven.errors import InvalidInput
 
-_SCHEME = "runs:/"
+SCHEME = "runs:/"
 
 
 def run_and_path(source: str) -> tuple[str, str]:
     """What `runs:/ID/PATH`, or an id itself, names: the id, unchecked, and an artifact's path, if any."""
-    run_id, _, path = source.removeprefix(_SCHEME).partition("/")
+    run_id, _, path = source.removeprefix(SCHEME).partition("/")
     return run_id, path
 
 
 def is_run(source: str) -> bool:
     """Whether a text has the form of a run: `runs:/…`, or an id of 32 hexadecimal digits."""
-    return source.startswith(_SCHEME) or _is_id(source)
+    return source.startswith(SCHEME) or _is_id(source)
 
 
 def run_id_in(source: str, or_else: str = " or the folder of a bundle") -> str:

@@ -8,13 +8,10 @@ does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reproven.errors import name_among
 from reproven.values.options import Explained, is_number
-
-if TYPE_CHECKING:
-    pass
 
 #: Schemes and their arguments; None marks a value that must be given.
 INIT_SCHEMES: Mapping[str, Mapping[str, Any]] = {
