@@ -1,4 +1,7 @@
-"""`python slowed.py SECONDS STEP FILE …`: `reproven …` that sleeps after every step, and waits at one."""
+"""`python slowed.py SECONDS STEP FILE …`: `reproven …` that sleeps after every step, and waits at one.
+
+As a preload of `dask worker` it has whatever is trained there wait in the middle for ever.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,12 @@ from typing import Any
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "src"))  # noqa: PTH118, PTH120
 
-if __name__ == "__main__":
-    seconds, last, file = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
+def slow(seconds: float, last: int, file: str) -> None:
+    """Enters the portable profile, and has training sleep after every step, and wait at one for a file."""
     from reproven.arithmetic import profiles
 
     profiles.enter(profiles.PORTABLE)
-    from reproven.cli import main
     from reproven.training.prepared import Prepared
 
     original = Prepared.steps
@@ -29,4 +31,14 @@ if __name__ == "__main__":
             yield step
 
     Prepared.steps = steps  # type: ignore[method-assign, assignment]
+
+
+def dask_setup(_: object) -> None:
+    slow(0.0, 100, "never")
+
+
+if __name__ == "__main__":
+    slow(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    from reproven.cli import main
+
     main(sys.argv[4:], prog_name="reproven")

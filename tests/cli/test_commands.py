@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import QUICK, ROOT, Cli
+from programs import SOURCE, start
 from reproven import Trained, train
 from reproven.logbooks import shelf
 from reproven.training import data
@@ -290,9 +291,9 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
 
 def test_several_processes_may_make_one_new_store(tmp_path: Path) -> None:
     """MLflow's migration dies in all but one of those that start it at once."""
-    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "1"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/new.db"}
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) for _ in range(4)]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0, 0]
-    assert len(MlflowClient(environment["MLFLOW_TRACKING_URI"]).search_runs(["0"])) == 4
+    uri = f"sqlite:///{tmp_path}/new.db"
+    processes = [start(SOURCE, "train", "--epochs", "1", uri=uri) for _ in range(4)]
+    ended = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
+    assert ended == [("", 0)] * 4
+    assert len(MlflowClient(uri).search_runs(["0"])) == 4
     assert not (tmp_path / "new.db.lock").exists()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from mlflow.entities import ViewType
 
 import servers
 from conftest import ROOT, Cli
+from programs import SOURCE, start
 
 BITS = ("losses.csv", "weights.csv", "outcome.json", "recipe.json", "histograms.json")
-SWEEP = ("sweep", "--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs", "150", "--json")
+SWEEP = ("sweep", "--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs", "60", "--json")
 
 
 @contextmanager
@@ -66,30 +67,23 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
     client = MlflowClient(server)
     port = servers.free_port()
     address = f"127.0.0.1:{port}"
-    quiet = ("--no-dashboard", "--nthreads", "1", "--no-nanny")
+
+    def worker(name: str, *options: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        quiet = ("--no-dashboard", "--nthreads", "1", "--no-nanny", *options)
+        return dask("worker", f"tcp://{address}", *quiet, REPROVEN_STATE=str(tmp_path / name))
+
     with ExitStack() as stack:
         host = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         stack.enter_context(dask("scheduler", *host))
-        workers = [
-            stack.enter_context(
-                dask("worker", f"tcp://{address}", *quiet, REPROVEN_STATE=str(tmp_path / f"machine {number}"))
-            )
-            for number in (1, 2)
-        ]
-        sweep = subprocess.Popen(
-            [sys.executable, str(ROOT / "src"), *SWEEP, "--executor", f"dask://{address}"],
-            env={**os.environ, "MLFLOW_TRACKING_URI": server},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        lost = tmp_path / "machine 1"
+        lost = stack.enter_context(worker("lost", "--preload", str(ROOT / "tests" / "slowed.py")))
+        stack.enter_context(worker("kept"))
+        sweep = start(SOURCE, *SWEEP, "--executor", f"dask://{address}", uri=server)
         end = time.monotonic() + 90
-        while sum(path.stat().st_size for path in lost.glob("*/journal")) < 4000:  # it trains
+        while sum(path.stat().st_size for path in tmp_path.glob("lost/*/journal")) < 1000:  # it trains
             assert time.monotonic() < end, "the worker gets no run"
             assert sweep.poll() is None, sweep.communicate()
             time.sleep(0.02)
-        os.killpg(workers[0].pid, signal.SIGKILL)
+        os.killpg(lost.pid, signal.SIGKILL)
         out, err = sweep.communicate(timeout=180)
     assert sweep.returncode == 0, err
     found = json.loads(out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
+from forked_workers import forked_workers
 from reproven import Study, Swept, audit, draw, export, import_, promote, replay, sweep
 from reproven.arithmetic import profiles
 from reproven.errors import DataError, InvalidInput
@@ -24,6 +26,12 @@ from sweeping import bits, bits_of, study
 def below(swept: Swept, client: MlflowClient) -> list[Any]:
     query = f"tags.`mlflow.parentRunId` = '{swept.run_id}'"
     return list(client.search_runs([swept.experiment_id], query))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers_are_forked() -> Iterator[None]:
+    with forked_workers():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +216,7 @@ def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, c
     one = sweep(asked, tracking_uri=uri, experiment="search by one", jobs=1)
     two = sweep(asked, tracking_uri=uri, experiment="search by two", jobs=2)
     assert [run.point for run in one.runs] == [run.point for run in two.runs]
+    assert [run.why for run in two.runs] == [""] * 4
     assert bits_of(one, client) == bits_of(two, client)
     client.delete_run(str(one.runs[-1].run_id))
     again = sweep(asked, tracking_uri=uri, experiment="search by one", jobs=2)

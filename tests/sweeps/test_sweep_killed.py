@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from conftest import ROOT
+from programs import SOURCE, start
 from reproven.logbooks import shelf
 from sweeping import bits
 
@@ -24,14 +23,7 @@ LONG = ("--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs", "150", "-
 
 def started(uri: str, experiment: str) -> subprocess.Popen[str]:
     """A sweep of six runs in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "src"), "sweep", *LONG, "--experiment", experiment],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start(SOURCE, "sweep", *LONG, "--experiment", experiment, uri=uri, start_new_session=True)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:

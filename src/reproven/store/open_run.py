@@ -106,14 +106,24 @@ class Run:
                 self.client.log_batch(self.id, metrics=batch)
 
     def log_datasets(self, datasets: Sequence[Mapping[str, str]]) -> None:
-        """Logs dataset inputs, each by its name, digest, context, source, schema and profile."""
+        """Logs dataset inputs, each by its name, digest, context, source, schema and profile.
+
+        Where a run of another process logs an equal dataset at the same moment, MLflow refuses one of
+        the two; asked again, it finds that dataset. So each dataset may be refused once.
+        """
         inputs = []
         for dataset in datasets:
             facts = dict(dataset)
             tags = [InputTag(CONTEXT, facts.pop("context"))]
             inputs.append(DatasetInput(LoggedDataset(**facts), tags))
         with asking(f"log the datasets of the run {self.id}", self.uri):
-            self.client.log_inputs(self.id, inputs)
+            for may_be_refused in (*(True for _ in inputs), False):
+                try:
+                    self.client.log_inputs(self.id, inputs)
+                    break
+                except MlflowException as error:
+                    if not may_be_refused or error.error_code != "BAD_REQUEST":
+                        raise
 
     def upload(self, folder: Path, done: Collection[str] = ()) -> list[str]:
         """Uploads the files of a folder to the run's artifacts.
