@@ -34,6 +34,10 @@ class RecordError(ReprovenError):
     """A run's record is missing, unreadable, or contradicts itself."""
 
 
+class Absent(RecordError):
+    """The files of a run are not where its store says that they are: nothing can be said of them."""
+
+
 class DiskError(ReprovenError):
     """A run's files cannot be written on this machine."""
 

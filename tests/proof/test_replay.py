@@ -25,6 +25,7 @@ from reproven import Recipe, Trained, audit, export, import_, replay, replays, t
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.proof.verdict import Verdict
+from reproven.store.store import Store
 from reproven.training.prepared import Prepared
 
 #: The environment of a user who works in a checkout of their own.
@@ -432,3 +433,23 @@ def test_bad_options_are_told_all_at_once(cli: Cli) -> None:
 def test_an_imported_run_is_replayed_like_the_original(bundle: Path, uri: str) -> None:
     run_id = import_(bundle, experiment="imported", tracking_uri=uri)
     assert replay(run_id, tracking_uri=uri).verdict == "IDENTICAL"
+
+
+def test_a_store_that_was_copied_without_its_old_place_is_inconclusive(
+    own: str, tmp_path: Path, cli: Cli
+) -> None:
+    run = train(Recipe(epochs=1), tracking_uri=own, experiment="moved").run_id
+    kept = Path(Store(own).place_of(run))
+    moved = f"sqlite:///{shutil.copy(own.removeprefix('sqlite:///'), tmp_path / 'copy.db')}"
+    there = Path(shutil.move(tmp_path / "mlruns", tmp_path / "elsewhere"))
+    found = replay(run, tracking_uri=moved)
+    assert (found.verdict, found.exit_code, found.replay) == ("INCONCLUSIVE", 3, None)
+    assert found.reasons[0].startswith(f"The files of the run {run} are not at {kept}, where its store says")
+    for command in ("audit", "export"):
+        done = cli(command, run, *(["new"] if command == "export" else []), MLFLOW_TRACKING_URI=moved)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"Error: {found.reasons[0]}\n" == done.stderr
+    assert not (tmp_path / "mlruns").exists()
+    assert len(list(Store(moved).search("moved", ""))) == 1
+    lies_now = there / kept.relative_to(tmp_path / "mlruns")
+    assert replay(str(lies_now), tracking_uri=moved).verdict == "IDENTICAL"

@@ -15,7 +15,9 @@ from reproven.training import figures
 from reproven.training.data import Table
 from reproven.training.histograms import from_json
 
-TARGET = f"{FIGURES}/target.png"
+LOSSES, WEIGHTS, TARGET, PREDICTED = FILES = tuple(
+    f"{FIGURES}/{name}.png" for name in ("train_loss", "weights", "target", "predicted")
+)
 
 Observed = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -34,10 +36,10 @@ def outcome(folder: Path, losses: Sequence[float], histograms: Mapping[int, Any]
         histograms: Of every parameter, as JSON values, by the epochs completed.
         label: The target's name and unit.
     """
-    _write(folder, "train_loss", figures.loss_curve(losses, f"mean squared error, {label}²"))
+    _write(folder, LOSSES, figures.loss_curve(losses, f"mean squared error, {label}²"))
     first, last = min(histograms), max(histograms)
     moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
-    _write(folder, "weights", figures.weights(moments, f"Weights after {first} and after {last} epochs"))
+    _write(folder, WEIGHTS, figures.weights(moments, f"Weights after {first} and after {last} epochs"))
 
 
 def predictions(folder: Path, predicted: Observed, label: str) -> None:
@@ -48,7 +50,7 @@ def predictions(folder: Path, predicted: Observed, label: str) -> None:
         predicted: Observed and predicted values, (rows,) each, by part.
         label: The target's name and unit.
     """
-    _write(folder, "predicted", figures.predicted_against_true(predicted, label))
+    _write(folder, PREDICTED, figures.predicted_against_true(predicted, label))
 
 
 def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> None:
@@ -66,5 +68,5 @@ def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> N
     write_image(folder, pixels, key="weights", step=epochs, timestamp=moment, owner=owner)
 
 
-def _write(folder: Path, name: str, figure: Any) -> None:
-    write_bytes(folder / FIGURES / f"{name}.png", figures.png(figure))
+def _write(folder: Path, path: str, figure: Any) -> None:
+    write_bytes(folder / path, figures.png(figure))

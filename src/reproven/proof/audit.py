@@ -6,26 +6,28 @@ seal: the one digest that stands for the whole record.
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, StoreError
 from reproven.files import disk, manifest, names
 from reproven.files.manifest import Manifest
-from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
+from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions, model_tensors, other_tensors
 from reproven.proof.evidence import Evidence, gather
-from reproven.store.registry import Registry
+from reproven.proof.shown import Report, look_at_metrics, look_at_page
+from reproven.store.mlmodel import NOTED
+from reproven.store.registry import LoggedModel, Registry, Version
 from reproven.store.store import Store
-from reproven.store.tags import ORIGIN, REPLAY_OF
+from reproven.store.tags import ORIGIN, REPLAYED, SEAL, VERDICT
 from reproven.training import data
-from reproven.values.metrics import Row
 from reproven.values.record import Record
 
-_OF_PROJECTS = "mlflow.project."  # tags of runs that `mlflow run` made
+_COPIED = re.compile(r"models:/[^/]+/\d+")  # the source of a version that MLflow copied from another one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +49,6 @@ class Audit:
     findings: tuple[str, ...]
     notes: tuple[str, ...]
     checked: tuple[str, ...]
-
-
-@dataclass
-class _Report:
-    findings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    checked: list[str] = field(default_factory=list)
 
 
 def audit(
@@ -93,7 +88,7 @@ def look(
         table: Where the table is, if not where it was.
         whole: Whether to look at the table too.
     """
-    report = _Report()
+    report = Report()
     report.findings += contradictions(found)
     count = _look_at_seal(found, seal, report)
     report.checked.append(f"{count} files with their tensors")
@@ -101,8 +96,8 @@ def look(
     with contextlib.suppress(RecordError):  # a finding already
         record = found.record
     if store is not None:
-        _look_at_page(found, store, report)
-        _look_at_metrics(found, store, report)
+        look_at_page(found, store, report)
+        look_at_metrics(found, store, report)
         _look_at_models(found, store, record, report)
     if record is not None and whole:
         _look_at_table(record, place_of_table(record, found, table), report)
@@ -138,7 +133,7 @@ def seal(run: str, *, tracking_uri: str | None = None) -> str:
         return found.seal
 
 
-def _look_at_seal(found: Evidence, seal: str | None, report: _Report) -> int:
+def _look_at_seal(found: Evidence, seal: str | None, report: Report) -> int:
     """Compares the seal, and returns how many files the manifest lists."""
     try:
         listed = found.manifest
@@ -153,80 +148,61 @@ def _look_at_seal(found: Evidence, seal: str | None, report: _Report) -> int:
     return len(listed.files)
 
 
-def _look_at_page(found: Evidence, store: Store, report: _Report) -> None:
-    """The params, tags, status and times in the store against those at the end of the run."""
-    try:
-        said = found.snapshot
-    except RecordError:  # a finding already
-        return
-    has = store.snapshot(found.source)
-    report.checked.append(f"{len(said.params)} params, {len(said.tags)} tags, status and times")
-    for kind, before, now in (("param", said.params, has.params), ("tag", said.tags, has.tags)):
-        for name, value in before.items():
-            if now.get(name) != value:
-                report.findings.append(
-                    f"The {kind} {name} is {now.get(name)} in the store, but {SNAPSHOT} says {value}."
-                )
-    for name in ("status", "start_time", "end_time"):
-        old, new = getattr(said, name), getattr(has, name)
-        if old != new and not _ended_again(name, found, is_later=has.end_time >= said.end_time):
-            report.findings.append(f"The run's {name} is {new} in the store, but {SNAPSHOT} says {old}.")
-
-
-def _ended_again(name: str, found: Evidence, *, is_later: bool) -> bool:
-    """Whether `mlflow run` itself may have written it: it ends its runs a second time, by their exit code.
-
-    Exit codes and status agree, but for a replay that found a difference.
-    """
-    tags = found.tags or {}
-    is_project = any(tag.startswith(_OF_PROJECTS) for tag in tags)
-    return is_project and ((name == "end_time" and is_later) or (name == "status" and REPLAY_OF in tags))
-
-
-def _look_at_metrics(found: Evidence, store: Store, report: _Report) -> None:
-    """Every value of every metric in the store against those that were sent."""
-    try:
-        sent = found.rows
-    except RecordError:  # a finding already
-        return
-    stored = store.metrics(found.source)
-    names = {row.key for row in sent}
-    if more := sorted({row.key for row in stored} - names):
-        report.notes.append(f"Metrics that are not part of the record, and added since: {', '.join(more)}.")
-    report.checked.append(f"{len(sent)} values of {len(names)} metrics")
-    old, new = set(sent), {row for row in stored if row.key in names}
-    if old != new:
-        report.findings += _other_rows(old - new, new - old)
-
-
-def _other_rows(missing: set[Row], more: set[Row]) -> Iterator[str]:
-    stored = {(row.key, row.step): row for row in more}
-    for row in sorted(missing):
-        other = stored.pop((row.key, row.step), None)
-        where = f"The metric {row.key}, step {row.step},"
-        if other is None:
-            yield f"{where} is missing in the store; {METRICS} says {row.value!r}."
-        elif other.value != row.value:
-            yield f"{where} is {other.value!r} in the store, but {METRICS} says {row.value!r}."
-        else:
-            yield f"{where} has the time {other.timestamp} in the store, but {METRICS} says {row.timestamp}."
-    for row in sorted(stored.values()):
-        yield f"The metric {row.key}, step {row.step}, is {row.value!r} in the store, but not in {METRICS}."
-
-
-def _look_at_models(found: Evidence, store: Store, record: Record | None, report: _Report) -> None:
-    """The logged and the registered models: their files, and their weights against the last ones."""
+def _look_at_models(found: Evidence, store: Store, record: Record | None, report: Report) -> None:
+    """The logged and the registered models: what the store says of them, their files, and their weights."""
     registry = Registry(store)
-    sources = dict.fromkeys(registry.logged(found.source), "the logged model")
-    for name, version, source in registry.versions(found.source):
-        sources[source] = f"the registered model {name}, version {version}"
-    for source, what in sources.items():
-        problems = _in_model(registry, source, record)
-        report.findings += (f"{what[0].upper()}{what[1:]} ({source}): {problem}" for problem in problems)
-        report.checked.append(what)
+    models = {model.source: model for model in registry.logged(found.source)}
+    with contextlib.suppress(RecordError):  # a finding already
+        if names.MODEL in found.manifest.files and not models:
+            report.findings.append(f"The run's outputs name no logged model; its record has {names.MODEL}.")
+    for source, model in models.items():
+        what = f"the logged model ({source})"
+        _tell(what, [*_beside(model, found.source), *_in_model(registry, source, record)], report)
+    for version in registry.versions(found.source, list(models.values())):
+        what = f"the registered model {version.name}, version {version.version} ({version.source})"
+        problems = _in_version(version, found, models)
+        if version.source not in models and not problems:  # a copy of another version
+            report.checked.append(what.partition(" (")[0])
+            continue
+        _tell(what, [*problems, *_in_model(registry, version.source, record)], report)
+
+
+def _tell(what: str, problems: Sequence[str], report: Report) -> None:
+    report.findings += (f"{what[0].upper()}{what[1:]}: {problem}" for problem in problems)
+    report.checked.append(what.partition(" (")[0])
+
+
+def _beside(model: LoggedModel, run: str) -> Iterator[str]:
+    """What the store says of a logged model that is not so."""
+    if model.run_id != run:
+        yield f"it says that it comes from the run {model.run_id}."
+    if model.status != "READY":
+        yield f"its status is {model.status}, but it was logged whole (READY)."
+
+
+def _in_version(version: Version, found: Evidence, models: Mapping[str, LoggedModel]) -> list[str]:
+    """What the registry says of a version that is not so."""
+    problems = []
+    places = {model.place for model in models.values()}
+    if version.run_id != found.source:
+        problems.append(f"it says that it comes from the run {version.run_id}.")
+    is_copy = _COPIED.fullmatch(version.source) is not None and version.place in places
+    if version.source not in models and not is_copy:
+        problems.append("its source is no model that the run logged.")
+    elif version.place not in places:
+        problems.append(f"it is loaded from {version.place}, but the model lies in {', '.join(places)}.")
+    sealed = version.tags.get(SEAL)
+    with contextlib.suppress(RecordError):
+        if sealed not in (None, found.seal):
+            problems.append(f"its tag {SEAL} is {sealed}, but the record's seal is {found.seal}.")
+    told = {value for name, value in (found.tags or {}).items() if name.startswith(REPLAYED)}
+    if (verdict := version.tags.get(VERDICT)) is not None and verdict not in told:
+        problems.append(f"its tag {VERDICT} is {verdict}, but no replay that the run names says so.")
+    return problems
 
 
 def _in_model(registry: Registry, source: str, record: Record | None) -> list[str]:
+    """What differs in the folder of a logged model."""
     with tempfile.TemporaryDirectory(prefix="reproven-") as copy:
         try:
             folder = registry.files(source, Path(copy))
@@ -234,12 +210,16 @@ def _in_model(registry: Registry, source: str, record: Record | None) -> list[st
         except (RevivalError, RecordError, StoreError) as error:
             return [str(error)]
         problems = list(manifest.check(listed, folder))
+        if added := [path for path in manifest.unlisted(listed, folder) if path != NOTED]:
+            problems.append(f"it holds files that were not logged: {', '.join(added)}.")
         has, said = manifest.file_sha256(folder / MANIFEST), registry.seal(source)
         if has != said:
             problems.append(f"{MANIFEST} has the digest {has}, but its tag says {said}.")
         path = f"data/{names.MODEL}"
         if record is not None and path in listed.files:
             problems += other_tensors(listed.files[path].tensors, model_tensors(record), path=path)
+        elif record is not None:
+            problems.append(f"{MANIFEST} lists no {path}.")
         return problems
 
 
@@ -252,7 +232,7 @@ def place_of_table(record: Record, found: Evidence, given: str | None) -> str | 
     return origin if origin and Path(origin).is_file() else None
 
 
-def _look_at_table(record: Record, place: str | None, report: _Report) -> None:
+def _look_at_table(record: Record, place: str | None, report: Report) -> None:
     recipe = record.inputs.recipe
     if place is None:
         report.notes.append(f"The table {recipe.data} is not where it was, so it was not looked at (--data).")

@@ -18,9 +18,7 @@ from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
 from reproven.store.store import Store
-from reproven.store.tags import DESCRIPTION, PREFIX, SEAL, travels
-
-IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
+from reproven.store.tags import DESCRIPTION, IMPORTED, SEAL, travels
 
 
 def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> Path:

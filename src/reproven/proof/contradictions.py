@@ -10,10 +10,26 @@ from reproven.files import manifest, names
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
 from reproven.files.texts import json_object
 from reproven.proof.evidence import Evidence
-from reproven.store.tags import ORIGIN, RECIPE_TAG, SEAL, SPLIT_TAG, TABLE_TAG
+from reproven.store.tags import (
+    COMMIT,
+    FAILURE,
+    ORIGIN,
+    PRUNED,
+    RECIPE_TAG,
+    REPLAY_OF,
+    SEAL,
+    SPLIT_TAG,
+    TABLE_TAG,
+)
 from reproven.values import options as kinds
 from reproven.values.recipe import OPTIONS, Recipe
 from reproven.values.record import Record
+
+#: The files that every record has.
+_ALWAYS = (
+    *(names.RECIPE, names.INPUTS, names.ENVIRONMENT, names.LOSSES, names.WEIGHTS, names.OUTCOME),
+    *(names.STANDARDISATION, names.HISTOGRAMS, SNAPSHOT, METRICS),
+)
 
 
 def contradictions(found: Evidence) -> list[str]:
@@ -28,7 +44,7 @@ def contradictions(found: Evidence) -> list[str]:
             f"{MANIFEST} has the digest {found.seal}, but the tag {SEAL} says {found.tags[SEAL]}."
         )
     problems += manifest.check(listed, found.folder)
-    for look in (_in_record, _in_snapshot, _in_metrics, _in_tensors, _in_patch):
+    for look in (_in_record, _in_list, _in_snapshot, _in_metrics, _in_tensors, _in_patch):
         try:
             problems += look(found)
         except RecordError as error:
@@ -41,6 +57,16 @@ def _in_record(found: Evidence) -> Iterator[str]:
     return iter(())
 
 
+def _in_list(found: Evidence) -> Iterator[str]:
+    """Whether the manifest lists what every record has, and both forms of a model that was trained."""
+    needed = list(_ALWAYS)
+    if found.record.outcome.failure is None and REPLAY_OF not in found.snapshot.tags:
+        needed += [names.MODEL, names.STATE_DICT]
+    for name in needed:
+        if name not in found.manifest.files:
+            yield f"{MANIFEST} does not list {name}, which such a record has."
+
+
 def _in_snapshot(found: Evidence) -> Iterator[str]:
     recipe, shown = found.record.inputs.recipe, found.snapshot
     said = {
@@ -51,6 +77,11 @@ def _in_snapshot(found: Evidence) -> Iterator[str]:
     for name, digest in said.items():
         if shown.tags.get(name) != digest:
             yield f"The record has the digest {digest}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."
+    commit, outcome = found.record.inputs.code.commit, found.record.outcome
+    whys = {FAILURE: outcome.failure, PRUNED: outcome.pruned} if REPLAY_OF not in shown.tags else {}
+    for name, value in {**({COMMIT: commit} if commit else {}), **whys}.items():
+        if shown.tags.get(name) != value:
+            yield f"The record says {value}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."
     if not (origin := shown.tags.get(ORIGIN, "https:")).startswith(("http:", "https:")):
         yield f"{SNAPSHOT} says {ORIGIN} {origin!r}, but a run that travels names no place of a machine."
     yield from (f"{SNAPSHOT}: {problem}" for problem in other_params(shown.params, recipe))

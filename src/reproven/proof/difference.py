@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -21,7 +21,9 @@ from reproven.values.changes import (
     _pairs,
     changes,
 )
-from reproven.values.record import Outcome, Record
+from reproven.values.record import Inputs, Outcome, Record
+
+_DETERMINED = ("split", "standardisation", "initial weights")  # by the recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +32,12 @@ class Divergence:
 
     Attributes:
         what: `loss`, `weights` (after a step), `epoch`, `final weights`, `predictions`, an error's name,
-            `steps` (their number), `failure` or `pruned`.
+            `steps` (their number), `failure`, `pruned`, `start` (what the recipe determines before the first
+            step) or `file`.
         recorded: A number, or a digest, or a text.
         found: The same now.
         step: Where, for losses and weights; likewise `epoch` and `batch`.
-        tensor: The first tensor that differs, for weights.
+        tensor: The first tensor that differs, for weights; for `start` what differs; for `file` its path.
         others: How many other tensors differ after the same step, for weights.
         index: The first element of it that differs, where its values are kept.
         ulp: How many float32 numbers (float64 for an error) lie between both, plus one; None where they
@@ -74,6 +77,7 @@ class Difference:
         weight: The first final weight that differs, with its values; None where none does or they are
             not kept.
         counts: How many results of each kind differ.
+        skipped: How many files were not compared, since other code or packages drew them.
     """
 
     changes: tuple[Change, ...]
@@ -81,6 +85,7 @@ class Difference:
     loss: Divergence | None
     weight: Divergence | None
     counts: tuple[Count, ...]
+    skipped: int = 0
 
 
 def between(recorded: Record, found: Record) -> Difference:
@@ -89,11 +94,38 @@ def between(recorded: Record, found: Record) -> Difference:
     along = next(_along(old, new), None)
     return Difference(
         changes=changes(recorded.inputs, found.inputs),
-        first=along or next(_at_the_end(recorded, found), None),
+        first=along or next(_at_the_end(recorded, found), None) or next(_at_the_start(recorded, found), None),
         loss=next(_losses(old, new), None),
         weight=next(_values(recorded.weights, found.weights), None),
         counts=tuple(_counts(old, new)),
     )
+
+
+def with_files(
+    apart: Difference, others: Sequence[tuple[str, str, str]], *, compared: int, skipped: int
+) -> Difference:
+    """A difference of records whose numbers agree, with what their files differ in.
+
+    Args:
+        apart: The difference.
+        others: Path, recorded and new digest of each file that differs.
+        compared: How many were compared.
+        skipped: How many were not.
+    """
+    first = apart.first
+    if others:
+        path, was, now = others[0]
+        first = Divergence(what="file", tensor=path, recorded=was, found=now)
+    count = Count(what="files", differ=len(others), compared=compared)
+    return replace(apart, first=first, counts=(*apart.counts, count), skipped=skipped)
+
+
+def draw_alike(recorded: Inputs, found: Inputs) -> bool:
+    """Whether the code and the packages of two runs draw the same numbers to the same bytes."""
+    old, new = recorded.environment, found.environment
+    pillow = [environment.get("installed", {}).get("pillow") for environment in (old, new)]
+    same = all(old.get(name) == new.get(name) for name in ("python", "packages", "machine"))
+    return same and pillow[0] == pillow[1] and recorded.code.source_sha256 == found.code.source_sha256
 
 
 def ulps(a: float, b: float, *, double: bool = False) -> int | None:
@@ -162,6 +194,13 @@ def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
         yield Divergence(what="failure", recorded=str(old.failure), found=str(new.failure))
     if old.pruned != new.pruned:
         yield Divergence(what="pruned", recorded=str(old.pruned), found=str(new.pruned))
+
+
+def _at_the_start(recorded: Record, found: Record) -> Iterator[Divergence]:
+    """What a record says otherwise that the recipe determines before the first step."""
+    for change in changes(recorded.inputs, found.inputs):
+        if change.name.startswith(_DETERMINED):
+            yield Divergence(what="start", tensor=change.name, recorded=change.recorded, found=change.found)
 
 
 def _values(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[Divergence]:

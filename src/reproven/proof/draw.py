@@ -10,10 +10,10 @@ from pathlib import Path
 
 from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.files import disk
-from reproven.files.names import FIGURES, HISTOGRAMS, MODEL
+from reproven.files.names import HISTOGRAMS, MODEL
 from reproven.files.texts import json_object
 from reproven.logbooks import pictures
-from reproven.logbooks.pictures import TARGET, Observed
+from reproven.logbooks.pictures import Observed
 from reproven.proof.audit import place_of_table
 from reproven.proof.evidence import Evidence, gather
 from reproven.runs.revive import revive
@@ -84,7 +84,7 @@ def _meant(store: Store, run_id: str) -> list[str]:
 
 
 def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
-    if (found.folder / FIGURES / "train_loss.png").is_file():
+    if (found.folder / pictures.LOSSES).is_file():
         return Drawn(run_id=found.source, state=THERE)
     record = found.record
     recipe = record.inputs.recipe
@@ -99,7 +99,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     moments = {row.step: row.timestamp for row in found.rows if row.key == "train_rmse"}
     with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
         folder = Path(temporary)
-        disk.write_bytes(folder / TARGET, pictures.target(known))
+        disk.write_bytes(folder / pictures.TARGET, pictures.target(known))
         losses = [step.loss for step in record.outcome.steps]
         pictures.outcome(folder, losses, histograms, known.target_label)
         if MODEL in found.manifest.files:

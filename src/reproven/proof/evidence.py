@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from reproven.errors import RecordError, Unreadable
+from reproven.errors import Absent, RecordError, Unreadable
 from reproven.files import disk, manifest, names
 from reproven.files.manifest import Manifest
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
@@ -110,6 +110,7 @@ def gather(source: str, store: Callable[[], Store]) -> Iterator[Evidence]:
 
     Raises:
         RecordError: The folder is no bundle, or the run has left no record (yet).
+        Absent: The run's files are not where its store says.
         StoreError: There is no such run.
         InvalidInput: It is neither a run id nor a folder.
     """
@@ -129,4 +130,11 @@ def gather(source: str, store: Callable[[], Store]) -> Iterator[Evidence]:
             "`reproven train`. Give one that is FINISHED, or FAILED by its own loss."
         )
     with tempfile.TemporaryDirectory(prefix="reproven-") as copy:
-        yield Evidence(run_id, store().files(run_id, Path(copy)), tags)
+        folder = store().files(run_id, Path(copy))
+        if not folder.is_dir() or (folder == Path(copy) and not any(folder.iterdir())):
+            raise Absent(
+                f"The files of the run {run_id} are not at {store().place_of(run_id)}, where its store says "
+                "that they are: the store was copied, or they were moved or removed. Put them back there, or "
+                "name the folder in which they lie now, the one with manifest.json, in place of the run."
+            )
+        yield Evidence(run_id, folder, tags)

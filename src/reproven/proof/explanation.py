@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reproven.files.digests import digester
+from reproven.proof import verdict
+from reproven.proof.difference import Difference
 from reproven.training.prepared import Prepared
 from reproven.values.changes import Change
 from reproven.values.recipe import OPTIMIZERS, Recipe, layer_names
-from reproven.values.record import Outcome, short
+from reproven.values.record import Outcome, Record, short
 
 _MANTISSAS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 7.5, 8.0, 9.0)
 _EXPONENTS = range(-6, 1)
@@ -118,3 +120,13 @@ def _changes(recorded: Recipe, found: Recipe) -> Iterator[Change]:
     for name in ("optimizer", "lr", "layer_lr"):
         if old.get(name) != new.get(name):
             yield Change(name=f"recipe.{name}", recorded=old.get(name), found=new.get(name))
+
+
+def explained(made: Prepared, recorded: Record, apart: Difference) -> tuple[str, ...]:
+    """What explains a first update that differs though what stands before it does not, if trying finds it."""
+    first = apart.first
+    is_update = first is not None and (first.what, first.step) == ("weights", 0)
+    if not is_update or any(change.name.startswith("recipe.") for change in apart.changes):
+        return ()
+    found = explain(made, recorded.outcome)
+    return verdict.explanation_words(found.changes, found.steps, found.compared) if found else ()

@@ -6,10 +6,11 @@ says what it found. torch is imported only once the arithmetic is known.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproven.arithmetic import profiles
-from reproven.errors import DataError, InvalidInput, RebuildError, RecordError, StoreError
+from reproven.errors import Absent, DataError, InvalidInput, RebuildError, RecordError, StoreError
 from reproven.files import disk
-from reproven.files.names import ENVIRONMENT
+from reproven.files.names import ENVIRONMENT, FIGURES, HISTOGRAMS
 from reproven.files.texts import json_object, json_text
-from reproven.logbooks import logbook, shelf
+from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import End, Logbook, Plan
@@ -42,14 +43,16 @@ from reproven.proof.telling import (
 )
 from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
 from reproven.store.address import run_of_mlflow, without_credentials
+from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION
-from reproven.values.record import Record, Watch, unwatched
+from reproven.values.record import Watch, unwatched
 
 if TYPE_CHECKING:
     from reproven.proof.difference import Difference
+    from reproven.training.history import History
     from reproven.training.prepared import Prepared
-    from reproven.values.record import Step
+    from reproven.values.record import Inputs, Step
 
 ENV_MANAGERS = ("local", "uv")
 
@@ -73,7 +76,8 @@ def replay(
         watch: Passes the steps through.
 
     Returns:
-        The verdict: IDENTICAL, DIVERGED, INCONCLUSIVE or TAMPERED. The replay is a run of its own.
+        The verdict: IDENTICAL, DIVERGED, INCONCLUSIVE or TAMPERED. The replay is a run of its own, but
+        where the run's files are not where its store says.
 
     Raises:
         InvalidInput: There is no such env_manager, or the run is neither an id nor a folder.
@@ -117,9 +121,9 @@ def replays(
             try:
                 found = _replay(source, store, env_manager=env_manager, table=data, watch=watch, adopt=adopt)
             except RecordError as error:
-                if source in runs:
+                if source in runs and not isinstance(error, Absent):
                     raise
-                why = (str(error),)  # one of an experiment's runs: the others are replayed all the same
+                why = (str(error),)  # no run of its own: it would be put where the record is not
                 found = Verdict(verdict=INCONCLUSIVE, run=source, source=source, name="", reasons=why)
             tell(found)
             yield found
@@ -197,7 +201,7 @@ def _here(found: Evidence, store: Store, table: str | None, *, watch: Watch, ado
 def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt: bool) -> Verdict:
     from reproven.machine import code, environment
     from reproven.proof import difference
-    from reproven.runs import conduct
+    from reproven.runs import conduct, remade
     from reproven.training.history import History, inputs_of
 
     state = code.code_state()
@@ -210,29 +214,60 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
         tracking_uri=without_credentials(store.uri),
         experiment=experiment,
         name=f"replay of {name_of(found)}",
-        histogram_every=made.recipe.epochs,
+        histogram_every=remade.interval(found.text(HISTOGRAMS), made.recipe.epochs),
         parent=parent,
         adopted=run_of_mlflow() if adopt else None,
+        figures=False,  # those that are compared are its own
     )
     recorded = found.record.outcome
     enough = len(recorded.steps) + (recorded.pruned is None)  # a record may claim that it failed early
 
+    def prune(epochs: int, errors: Mapping[str, float]) -> str | None:
+        """What stopped it is not in its record, but when and why it was."""
+        return recorded.pruned if epochs == len(recorded.epoch_weights) else None
+
     def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
         return islice(watch(steps, min(total, enough)), enough)
 
-    files = conduct.first_files(made, inputs, state)
+    files = conduct.first_files(made, inputs, state, figures=False)
     with shelf.new_logbook(plan, files) as book, begun(book, store, is_new=True):
         history = History(made)
         with conduct.sending(book, history, store.uri):
-            conduct.follow(book, history, Journal(book.journal), watch=enough_of)
-        history.pruned = recorded.pruned  # what else stopped it is not in its record
+            conduct.follow(book, history, Journal(book.journal), watch=enough_of, prune=prune)
         again = history.record(inputs)
-        apart = difference.between(found.record, again)
+        apart = _with_files(difference.between(found.record, again), inputs, found, store, book, history)
         told = _told(found, made, apart, book.sent.run_id)
         draw(found.record, again, apart, made.dataset.table.target_label, book.files)
         disk.write_text(book.files / REPORT, json_text(told.to_dict()))
         conduct.conclude(book, history, tags=tags_of(told), linked=linked_by(told, found))
         return _delivered(book, store, told)
+
+
+def _with_files(
+    apart: Difference, inputs: Inputs, found: Evidence, store: Store, book: Logbook, history: History
+) -> Difference:
+    """A difference that also tells of the files made anew, which become the replay's own figures."""
+    from reproven.proof import difference
+    from reproven.runs import remade
+
+    if apart.first is not None:  # then files that follow from it differ too
+        return apart
+    lines, _ = journal.read(book.journal)
+    is_same_code = difference.draw_alike(found.record.inputs, inputs)
+    listed = found.manifest.files
+    with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
+        folder = Path(temporary)
+        remade.remake(folder, listed, history, lines)
+        others, compared, skipped = remade.others(found.folder, folder, listed, is_same_code=is_same_code)
+        if (figures := folder / FIGURES).is_dir():
+            with book.writing():
+                shutil.copytree(figures, book.files / FIGURES)
+    registry = Registry(store)
+    for model in registry.logged(found.source) if found.tags is not None and is_same_code else ():
+        more, count = remade.others_in_model(registry, model.source, found.folder)
+        others, compared = [*others, *more], compared + count
+    others += remade.other_datasets(found.snapshot.datasets, book.plan.datasets)
+    return difference.with_files(apart, others, compared=compared, skipped=skipped)
 
 
 def _delivered(book: Logbook, store: Store, told: Verdict) -> Verdict:
@@ -246,6 +281,8 @@ def _delivered(book: Logbook, store: Store, told: Verdict) -> Verdict:
 
 def _told(found: Evidence, made: Prepared, apart: Difference, run_id: str | None) -> Verdict:
     """The verdict on a difference."""
+    from reproven.proof import explanation
+
     name, reasons = verdict.judge(apart, made.recipe.profile)
     return Verdict(
         verdict=name,
@@ -254,21 +291,9 @@ def _told(found: Evidence, made: Prepared, apart: Difference, run_id: str | None
         name=found.snapshot.name,
         replay=run_id,
         reasons=reasons,
-        report=verdict.words(apart, _explained(made, found.record, apart)),
+        report=verdict.words(apart, explanation.explained(made, found.record, apart)),
         difference=verdict.json_values(apart),
     )
-
-
-def _explained(made: Prepared, recorded: Record, apart: Difference) -> tuple[str, ...]:
-    """What explains a first update that differs though what stands before it does not, if trying finds it."""
-    first = apart.first
-    is_update = first is not None and (first.what, first.step) == ("weights", 0)
-    if not is_update or any(change.name.startswith("recipe.") for change in apart.changes):
-        return ()
-    from reproven.proof.explanation import explain
-
-    found = explain(made, recorded.outcome)
-    return verdict.explanation_words(found.changes, found.steps, found.compared) if found else ()
 
 
 def _without_training(

@@ -90,7 +90,10 @@ def words(found: Difference, explained: Sequence[str] = ()) -> tuple[str, ...]:
     """
     if found.first is None:
         compared = ", ".join(f"{count.what} ({count.compared})" for count in found.counts if count.compared)
-        return (f"Equal to the bit: {compared}.", *_inputs("Other inputs, without effect", found.changes))
+        left = f"Not compared, since other code or packages drew them: {found.skipped} figures and images."
+        skipped = (left,) if found.skipped else ()
+        without = _inputs("Other inputs, without effect", found.changes)
+        return (f"Equal to the bit: {compared}.", *skipped, *without)
     lines = [f"First difference: {_where(found.first)}{_values(found.first)}.", *_stage(found)]
     if found.loss is not None and found.loss != found.first:
         lines.append(f"First loss that differs: {_where(found.loss)}{_values(found.loss)}.")
@@ -152,6 +155,8 @@ def _where(at: Divergence) -> str:
     if at.what == "predictions":
         return f"the predictions of the {at.tensor} rows"
     words = {
+        "start": f"before the first step, {at.tensor}",
+        "file": f"the file {at.tensor}",
         "steps": "the number of steps",
         "failure": "how training failed",
         "pruned": "why it was pruned",

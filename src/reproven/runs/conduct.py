@@ -6,15 +6,16 @@ train, replay and resume share it. It talks to no store: `delivery` brings to on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 from reproven.files import disk, models, names
 from reproven.files.texts import json_text
 from reproven.logbooks import checkpoint, journal, logbook, pictures
 from reproven.logbooks.interval import Interval
-from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal
+from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal, Line
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
@@ -206,34 +207,52 @@ def conclude(
         DiskError: The logbook cannot be written.
     """
     has_model = history.failure is None and book.plan.kind == logbook.TRAIN
+    lines, _ = journal.read(book.journal)
     with book.writing():
-        outcome = history.outcome()
-        _write_outcome(book, outcome, history.made)
+        outcome = write_outcome(book.files, history, lines, figures=book.plan.figures)
         if has_model:
-            _write_model(book, history.made)
+            write_model(book.files, history.made, figures=book.plan.figures)
         book.conclude(End(status=outcome.status, tags=tags, linked=linked, model=has_model))
 
 
-def _write_outcome(book: Logbook, outcome: Outcome, made: Prepared) -> None:
-    """The record's texts, metrics, histograms and their figures."""
-    lines, _ = journal.read(book.journal)
-    folder = book.files
+def write_outcome(folder: Path, history: History, lines: Sequence[Line], *, figures: bool) -> Outcome:
+    """Writes the record's texts, metrics, histograms and their figures, and returns what came out.
+
+    Args:
+        folder: Of the run's artifacts.
+        history: What was trained.
+        lines: Its journal.
+        figures: Whether the figures are drawn.
+    """
+    outcome = history.outcome()
     for name, text in outcome.texts().items():
         disk.write_text(folder / name, text)
     disk.write_text(folder / names.METRICS, metrics.rows_text(list(journal.rows(lines))))
-    histograms = {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
-    by_epochs = {str(epochs): found for epochs, found in histograms.items()}
+    found = histograms(lines)
+    by_epochs = {str(epochs): one for epochs, one in found.items()}
     disk.write_text(folder / names.HISTOGRAMS, json_text(by_epochs))
-    if book.plan.figures:
+    if figures:
         losses = [step.loss for step in outcome.steps]
-        pictures.outcome(folder, losses, histograms, made.dataset.table.target_label)
+        pictures.outcome(folder, losses, found, history.made.dataset.table.target_label)
+    return outcome
 
 
-def _write_model(book: Logbook, made: Prepared) -> None:
-    """Both forms of the model, and how well it predicts."""
-    if book.plan.figures:
-        pictures.predictions(book.files, made.predictions(), made.dataset.table.target_label)
-    models.write_model(book.files, made.regressor())
+def histograms(lines: Sequence[Line]) -> dict[int, Any]:
+    """The histograms of the weights that a journal holds, by the epochs completed."""
+    return {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
+
+
+def write_model(folder: Path, made: Prepared, *, figures: bool) -> None:
+    """Writes both forms of the model, and how well it predicts.
+
+    Args:
+        folder: Of the run's artifacts.
+        made: What was trained.
+        figures: Whether the figure is drawn.
+    """
+    if figures:
+        pictures.predictions(folder, made.predictions(), made.dataset.table.target_label)
+    models.write_model(folder, made.regressor())
 
 
 def _now() -> int:

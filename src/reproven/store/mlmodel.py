@@ -29,6 +29,8 @@ MODULES = (
     *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
     *("files", "files.archive", "files.disk", "files.models", "files.names", "files.pickles"),
 )
+NOTED = "registered_model_meta"  # which MLflow writes beside a registered model that it loads
+EXAMPLE = "input_example.json"
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -54,7 +56,7 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
             outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
         ),
         saved_input_example_info={
-            "artifact_path": "input_example.json",
+            "artifact_path": EXAMPLE,
             "serving_input_path": "serving_input_example.json",
             "type": "dataframe",
             "pandas_orient": "split",
@@ -67,7 +69,7 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
     shutil.copyfile(model_file, folder / "data" / MODEL)
     (folder / "data" / "pickle_module_info.txt").write_text("pickle")
     rows = dict(example)
-    (folder / "input_example.json").write_text(json.dumps(rows))
+    (folder / EXAMPLE).write_text(json.dumps(rows))
     (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
     code = folder / "code" / "reproven"
     for name in MODULES:

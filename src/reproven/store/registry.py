@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from reproven.errors import StoreError
+from reproven.errors import RecordError, StoreError, Unreadable
+from reproven.files import disk
+from reproven.files.texts import json_object
 from reproven.store.address import folder_of
+from reproven.store.mlmodel import EXAMPLE, write_mlmodel
 from reproven.store.open_run import asking
 from reproven.store.store import Store
 from reproven.store.tags import PREFIX, SEAL
 
 _BEFORE = f"{PREFIX}before."  # with an alias: the version that it pointed at before this one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoggedModel:
+    """What a store says of a logged model.
+
+    Attributes:
+        source: Its `models:/` URI.
+        run_id: The run that it says it comes from.
+        status: READY once it was logged whole.
+        place: The address of its files.
+        registered: Name and version of each registered version that was made of it.
+    """
+
+    source: str
+    run_id: str
+    status: str
+    place: str
+    registered: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """What a registry says of a version of a registered model.
+
+    Attributes:
+        name: The registered model; likewise `version`.
+        source: The `models:/` URI that it was made of.
+        run_id: The run that it says it comes from.
+        place: The address of the files that are loaded.
+        tags: Its tags.
+    """
+
+    name: str
+    version: str
+    source: str
+    run_id: str
+    place: str
+    tags: Mapping[str, str]
 
 
 class Registry:
@@ -28,17 +73,58 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._store, self._client = store, store.client
 
-    def versions(self, run_id: str) -> list[tuple[str, str, str]]:
-        """Name, version and source of each registered model that came from a run."""
-        with asking(f"find the registered models of the run {run_id}", self._store.uri):
-            found = self._client.search_model_versions(f"run_id = '{run_id}'")
-        return [(item.name, str(item.version), item.source) for item in found]
+    def versions(self, run_id: str, models: Sequence[LoggedModel] = ()) -> list[Version]:
+        """The registered versions that say that they come from a run, or that have to do with its models.
 
-    def logged(self, run_id: str) -> list[str]:
-        """The `models:/` URIs of the models that a run logged."""
-        with asking(f"find the run {run_id}", self._store.uri):
+        Args:
+            run_id: The run.
+            models: Those that it logged. A version counts that points at one of them, or that one of them
+                was registered as, whatever it says now.
+        """
+        with asking(f"find the registered models of the run {run_id}", self._store.uri):
+            queries = [f"run_id = '{run_id}'", *(f"source_path = '{model.source}'" for model in models)]
+            found = {(v.name, str(v.version)) for q in queries for v in self._client.search_model_versions(q)}
+            found.update(one for model in models for one in model.registered)
+            return [version for one in sorted(found) if (version := self._version(*one)) is not None]
+
+    def _version(self, name: str, number: str) -> Version | None:
+        """A version; None where it was deleted."""
+        try:
+            found = self._client.get_model_version(name, number)
+            place = self._client.get_model_version_download_uri(name, number)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return Version(
+            name=name,
+            version=number,
+            source=str(found.source),
+            run_id=str(found.run_id),
+            place=_as_address(place),
+            tags=dict(found.tags),
+        )
+
+    def logged(self, run_id: str) -> list[LoggedModel]:
+        """The models that are among a run's outputs."""
+        with asking(f"find the models of the run {run_id}", self._store.uri):
             outputs = self._client.get_run(run_id).outputs
-        return [f"models:/{o.model_id}" for o in outputs.model_outputs] if outputs else []
+            found = (
+                [self._client.get_logged_model(o.model_id) for o in outputs.model_outputs] if outputs else []
+            )
+        return [
+            LoggedModel(
+                source=f"models:/{model.model_id}",
+                run_id=str(model.source_run_id),
+                status=str(model.status),
+                place=_as_address(model.artifact_location),
+                registered=tuple(
+                    (one["name"], str(one["version"]))
+                    for one in json.loads(model.tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+                ),
+            )
+            for model in found
+        ]
 
     def files(self, source: str, into: Path) -> Path:
         """The folder with the files of a logged model: where they lie if that is here, else a copy.
@@ -57,6 +143,26 @@ class Registry:
             with _use_tracking_uri(self._store.uri):
                 return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(into)))
 
+    def write_again(
+        self, source: str, folder: Path, model: Path, features: Sequence[str], into: Path
+    ) -> None:
+        """Writes the files of a logged model as they would be logged now, around its own example.
+
+        Args:
+            source: `models:/…` with the model's id.
+            folder: Its files, from which the example's rows are taken.
+            model: The pickled regressor.
+            features: The names of its columns.
+            into: An empty folder.
+        """
+        with asking(f"find {source}", self._store.uri):
+            entry = self._client.get_logged_model(source.removeprefix("models:/"))
+        try:
+            rows = json_object(EXAMPLE, disk.read_text(folder / EXAMPLE))["data"]
+        except (KeyError, Unreadable, RecordError):
+            rows = None
+        write_mlmodel(into, model, {"columns": list(features), "data": rows}, entry=entry)
+
     def seal(self, source: str) -> str | None:
         """The digest of a logged model's manifest, as its tag says."""
         with asking(f"find {source}", self._store.uri):
@@ -71,7 +177,7 @@ class Registry:
         """
         if not (models := self.logged(run_id)):
             raise StoreError(f"The run {run_id} has logged no model. Give one that ended as FINISHED.")
-        return models[-1]
+        return models[-1].source
 
     def registered(self, run_id: str, model_uri: str, name: str) -> str | None:
         """The version as which a logged model of a run is registered; None where it is not."""
@@ -150,3 +256,8 @@ class Registry:
             if before is not None:
                 self._client.set_registered_model_alias(name, alias, before)
         return now, before
+
+
+def _as_address(place: str) -> str:
+    """A place's address in one spelling: a folder of this machine as its path."""
+    return str(folder_of(place) or place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +19,8 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from reproven.errors import StoreError, name_among
 from reproven.store.address import absolute, folder_of, one_maker, run_of_mlflow, without_credentials
 from reproven.store.open_run import Run, asking
-from reproven.store.summary import Running, Summary, summary
+from reproven.store.summary import Running, Summary, snapshot, summary
 from reproven.store.tags import (
-    CONTEXT,
-    DESCRIPTION,
     HEARTBEAT,
     HOST,
     LOGBOOK,
@@ -32,7 +29,6 @@ from reproven.store.tags import (
     SOURCE_NAME,
     SOURCE_TYPE,
     USER,
-    travels,
 )
 from reproven.values.metrics import Row
 from reproven.values.run_ids import run_and_path
@@ -250,19 +246,12 @@ class Store:
         with asking(f"find the run {run_id}", self.uri):
             run = self.client.get_run(run_id)
             experiment = self.client.get_experiment(run.info.experiment_id).name
-        inputs = run.inputs.dataset_inputs if run.inputs else []
-        return Snapshot(
-            run_id=run_id,
-            name=run.info.run_name,
-            experiment=experiment,
-            status=run.info.status,
-            start_time=run.info.start_time,
-            end_time=run.info.end_time or 0,
-            params={name: _elsewhere(name, value) for name, value in run.data.params.items()},
-            tags={name: value for name, value in run.data.tags.items() if travels(name, value)},
-            description=run.data.tags.get(DESCRIPTION, ""),
-            datasets=[_dataset(item) for item in inputs],
-        )
+        return snapshot(run, experiment)
+
+    def summary(self, run_id: str) -> Summary:
+        """A run in a few words, with the metrics that lists and searches show of it."""
+        with asking(f"find the run {run_id}", self.uri):
+            return summary(self.client.get_run(run_id))
 
     def tags(self, run_id: str) -> dict[str, str]:
         """All tags of a run."""
@@ -285,6 +274,11 @@ class Store:
                 for m in self.client.get_metric_history(run_id, name)
             ]
 
+    def place_of(self, run_id: str) -> str:
+        """Where the artifacts of a run are, as an address."""
+        with asking(f"find the run {run_id}", self.uri):
+            return str(self.client.get_run(run_id).info.artifact_uri)
+
     def files(self, run_id: str, into: Path, names: Sequence[str] = ("",)) -> Path:
         """The folder with the artifacts of a run: where they lie if that is here, else a copy.
 
@@ -296,9 +290,7 @@ class Store:
         Raises:
             StoreError: There is no such run, or its files cannot be fetched.
         """
-        with asking(f"find the run {run_id}", self.uri):
-            place = self.client.get_run(run_id).info.artifact_uri
-        if (local := folder_of(place)) is not None:
+        if (local := folder_of(self.place_of(run_id))) is not None:
             return local
         with asking(f"fetch the files of the run {run_id}", self.uri):
             for name in names:
@@ -324,23 +316,3 @@ class Store:
             except OSError as error:
                 shown = without_credentials(self.uri)
                 raise StoreError(f"{uri} is not in the store {shown}: {error}") from error
-
-
-def _elsewhere(name: str, value: str) -> str:
-    """A param as it is true on another machine: a table's path, as `mlflow run` was given it, by its name."""
-    return Path(value).name if name == "data" else value
-
-
-def _dataset(item: Any) -> dict[str, str]:
-    """A dataset input as texts; of a file on this machine, its name alone."""
-    dataset = item.dataset
-    is_local = dataset.source_type == "local"
-    return {
-        "name": dataset.name,
-        "digest": dataset.digest,
-        "context": {tag.key: tag.value for tag in item.tags}.get(CONTEXT, ""),
-        "source_type": dataset.source_type,
-        "source": json.dumps({"uri": dataset.name}) if is_local else dataset.source,
-        "schema": dataset.schema or "",
-        "profile": dataset.profile or "",
-    }

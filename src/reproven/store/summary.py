@@ -1,11 +1,15 @@
-"""A run in a few words, as its store tells it."""
+"""A run as its store tells it: in a few words, or as it was when it ended."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reproven.store.tags import (
+    CONTEXT,
+    DESCRIPTION,
     FAILURE,
     PRUNED,
     RECIPE_TAG,
@@ -14,7 +18,9 @@ from reproven.store.tags import (
     SPLIT_TAG,
     TABLE_TAG,
     code_words,
+    travels,
 )
+from reproven.values.snapshot import Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,3 +107,40 @@ def summary(run: Any) -> Summary:
         metrics=run.data.metrics,
         artifact_uri=run.info.artifact_uri,
     )
+
+
+def snapshot(run: Any, experiment: str) -> Snapshot:
+    """What MLflow says of a run, without the tags that name a place on this machine."""
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return Snapshot(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        experiment=experiment,
+        status=run.info.status,
+        start_time=run.info.start_time,
+        end_time=run.info.end_time or 0,
+        params={name: _elsewhere(name, value) for name, value in run.data.params.items()},
+        tags={name: value for name, value in run.data.tags.items() if travels(name, value)},
+        description=run.data.tags.get(DESCRIPTION, ""),
+        datasets=[_dataset(item) for item in inputs],
+    )
+
+
+def _elsewhere(name: str, value: str) -> str:
+    """A param as it is true on another machine: a table's path, as `mlflow run` was given it, by its name."""
+    return Path(value).name if name == "data" else value
+
+
+def _dataset(item: Any) -> dict[str, str]:
+    """A dataset input as texts; of a file on this machine, its name alone."""
+    dataset = item.dataset
+    is_local = dataset.source_type == "local"
+    return {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "context": {tag.key: tag.value for tag in item.tags}.get(CONTEXT, ""),
+        "source_type": dataset.source_type,
+        "source": json.dumps({"uri": dataset.name}) if is_local else dataset.source,
+        "schema": dataset.schema or "",
+        "profile": dataset.profile or "",
+    }
