@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import programs
 from conftest import ROOT
+from forging import stop_before
 from programs import SOURCE
-from reproven import Recipe, audit, replay, sync, train
+from reproven import Recipe, audit, replay, resume, sync, train
+from reproven.cli import main
 from reproven.errors import InvalidInput, StoreError
 from reproven.logbooks import shelf
 from reproven.logbooks import sync as verb
+from reproven.logbooks.delivery import home
 from reproven.values.metrics import read_metrics
 from servers import Postgres, Server, postgres
-from stopping import outcome, sent, stopped, stored, train_apart
+from stopping import interrupted, outcome, sent, stopped, stored, train_apart
 
 RECIPE = Recipe(epochs=3)
 #: Gives up soon, so that a test need not wait as long as a user would.
@@ -220,6 +224,46 @@ def test_an_offline_run_becomes_the_run_that_it_would_have_been(
     assert sorted(stored(synced, client)) == sorted(sent(synced))
     assert offline.metrics == online.metrics
     assert client.get_run(done.run_id).info.status == "FINISHED"
+
+
+def say(*line: str) -> str:
+    done = CliRunner().invoke(main, line, prog_name="reproven")
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_run_goes_to_the_store_it_was_meant_for_whatever_the_environment_says(
+    own: str, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    train(RECIPE, tracking_uri=own, offline=True)
+    assert say("sync").endswith(f"in the store {own}\n")
+    book = stopped(RECIPE, 5, own)
+    assert json.loads(say("resume", str(book.sent.run_id), "--json"))["tracking_uri"] == own
+    assert len(MlflowClient(own).search_runs(["0"], "attributes.status = 'FINISHED'")) == 2
+
+
+def test_a_run_that_was_sent_elsewhere_by_name_belongs_there(own: str, uri: str) -> None:
+    with interrupted():
+        train(RECIPE, tracking_uri=own, offline=True, watch=stop_before(5))
+    (book,) = shelf.every()
+    assert say("sync", "--tracking-uri", uri).startswith("stopped: ")
+    assert (book.plan.tracking_uri, book.tracking_uri) == (own, uri)
+    (found,) = sync()
+    assert (found.state, found.run_id) == (verb.STOPPED, book.sent.run_id)
+    assert resume(book.id).tracking_uri == uri
+
+
+def test_a_store_is_entered_with_the_password_that_no_logbook_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, other = "http://user:correct-horse@127.0.0.1:9", "http://user:correct-horse@127.0.0.1:10"
+    train(RECIPE, tracking_uri=address, offline=True)
+    (book,) = shelf.every()
+    assert home(book) == "http://127.0.0.1:9"
+    assert (home(book, address), home(book, other)) == (address, "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert home(book) == address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
+    assert home(book) == "http://127.0.0.1:9"
 
 
 def test_sync_leaves_another_store_s_runs_alone(uri: str, tmp_path: Path) -> None:

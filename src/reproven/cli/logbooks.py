@@ -23,10 +23,13 @@ from reproven.cli.reading import (
     plain,
     progress,
     say,
+    store,
     tell_trained,
 )
 from reproven.machine.imports import importing
 from reproven.values import options as kinds
+
+_ANOTHER_STORE = store("Another store than the run's own.")
 
 
 @main.command()
@@ -34,6 +37,7 @@ from reproven.values import options as kinds
     run=argument(may_be_blank=False),
     offline=kinds.flag("Ask no store now; `reproven sync` sends everything later."),
     data=DATA,
+    tracking_uri=_ANOTHER_STORE,
 )
 def resume(run: str, as_json: bool, **asked: Any) -> None:
     """Go on with RUN, which was stopped, to the bits of a run that never was.
@@ -63,10 +67,13 @@ def _follows_none(said: Mapping[str, Any]) -> list[str]:
 @asking(
     runs=argument(nargs=-1),
     follow=plain(is_flag=True, hidden=True, help="Send a journal while it is written."),
+    tracking_uri=_ANOTHER_STORE,
     problems=_follows_none,
 )
 def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Send what stores do not have yet of RUNS, or of all runs kept on this machine.
+
+    Each goes to the store that it was meant for when it was trained, whatever MLFLOW_TRACKING_URI says now.
 
     \b
     Examples:
@@ -77,7 +84,7 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
         from reproven.logbooks import sync as verb
 
     if follow:
-        verb.follow(runs[0], tracking_uri=tracking_uri, wait=_writer_ended, say=say)
+        verb.follow(runs[0], wait=_writer_ended, say=say)
         return
     found = []
     for synced in verb.sync(runs, tracking_uri=tracking_uri):

@@ -61,12 +61,13 @@ def asking(
         problems: What is wrong with the values beside one another, a message each.
         **parameters: What each parameter of the command is, in the order of `--help`. An option's kind
             stands for a checked option, Recipe and Blueprint for all options that make one. The command has
-            `tracking_uri` and `as_json` too, behind these where they are not among them.
+            `tracking_uri` and `as_json` too, behind these where they are not among them. What the user set
+            in the environment is no option: MLflow knows it.
 
     Raises:
         InvalidInput: When the command is called; it lists all problems.
     """
-    asked = {name: _asked(one) for name, one in {**parameters, **_ANSWERING}.items()}
+    asked = {name: _asked(one) for name, one in {**parameters, **_ANSWERING, **parameters}.items()}
 
     def decorate(command: Command) -> Command:
         @wraps(command)
@@ -246,11 +247,13 @@ def _read_name(name: str, texts: Texts) -> tuple[Any, list[str]]:
     return text, [f"{name} is {text!r}, but must not be blank. Give a name, or leave the option out."]
 
 
+def store(help: str) -> Asked:
+    """The option that names a tracking store."""
+    return replace(text(help), told=_STORE)
+
+
 _ANSWERING: Mapping[str, Asked] = {
-    "tracking_uri": replace(
-        text("Where runs are tracked.  [default: mlflow.db in this folder]", envvar="MLFLOW_TRACKING_URI"),
-        told=_STORE,
-    ),
+    "tracking_uri": store("Where runs are tracked.  [default: MLFLOW_TRACKING_URI, or mlflow.db here]"),
     "as_json": plain("--json", is_flag=True, help="Print one JSON object."),
 }
 DATA = text("Where the table is, if not where it was.", "PATH")

@@ -19,9 +19,10 @@ from reproven.files import disk, manifest, names
 from reproven.logbooks import journal, pictures
 from reproven.logbooks.journal import WEIGHTS
 from reproven.logbooks.logbook import End, Logbook
+from reproven.store.address import without_credentials
 from reproven.store.open_run import Run
 from reproven.store.registry import Registry
-from reproven.store.store import Store
+from reproven.store.store import Store, address
 from reproven.store.tags import HEARTBEAT, LOGBOOK, PARENT, SEAL
 
 _UNKNOWN = "?"  # begun, and perhaps done
@@ -72,17 +73,17 @@ class Delivery:
         self.run = self._open()
 
     def _open(self) -> Run:
-        plan, known = self._plan, self._sent.run_id
+        plan, known, here = self._plan, self._sent.run_id, without_credentials(self._store.uri)
         if known == _UNKNOWN:
             known = self._store.made_for(self._book.id, plan.experiment)
         if known is None and plan.adopted is not None:
             run = self._store.adopt(plan.adopted)
         elif known is None:
-            self._note(run_id=_UNKNOWN)
+            self._note(run_id=_UNKNOWN, tracking_uri=here)
             run = self._store.create(plan.experiment, plan.name, self._tags, plan.start_time)
         else:
             run = self._store.open(known)
-        self._note(run_id=run.id)
+        self._note(run_id=run.id, tracking_uri=here)
         return run
 
     def _note(self, **what: object) -> None:
@@ -223,6 +224,19 @@ class Delivery:
         if has_record:
             self.run.describe(params={}, tags={SEAL: manifest.file_sha256(folder / names.MANIFEST)})
         self.run.end(end.status)
+
+
+def home(book: Logbook, tracking_uri: str | None = None) -> str:
+    """The address of the store that a run is in, or meant for, with what is needed to get in.
+
+    A logbook keeps no password. Where an address names that same store, it is taken as it is given.
+
+    Args:
+        book: The run's logbook.
+        tracking_uri: That address; None takes MLflow's own choice.
+    """
+    given = address(tracking_uri)
+    return given if without_credentials(given) == book.tracking_uri else book.tracking_uri
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from reproven.errors import RecordError, StoreError
 from reproven.logbooks import logbook, shelf
+from reproven.logbooks.delivery import home
 from reproven.logbooks.logbook import Logbook
-from reproven.store.address import without_credentials
 from reproven.store.store import Store
 
 RUNNING, STOPPED, UNSENT, LOST, DAMAGED = "running", "stopped", "unsent", "lost", "damaged"
@@ -83,7 +83,7 @@ def _case(book: Logbook, store: Store) -> Case:
     elif book.end is not None:
         state, words = (
             UNSENT,
-            f"trained, but not all of it is in {plan.tracking_uri}: `reproven sync {run_id}`",
+            f"trained, but not all of it is in {book.tracking_uri}: `reproven sync {run_id}`",
         )
     elif plan.kind == logbook.REPLAY:
         state, words = STOPPED, "a replay that was stopped: replay its run again"
@@ -100,12 +100,11 @@ def _case(book: Logbook, store: Store) -> Case:
 
 def _mark(book: Logbook, store: Store) -> tuple[bool, str]:
     """Ends a run that its store believes to be running; whether that was so, and what stood in the way."""
-    run_id, plan = book.sent.run_id, book.plan
+    run_id, uri = book.sent.run_id, home(book, store.uri)
     if run_id is None:
         return False, ""
     try:
-        own = store if without_credentials(store.uri) == plan.tracking_uri else Store(plan.tracking_uri)
-        run = own.open(run_id)
+        run = (store if uri == store.uri else Store(uri)).open(run_id)
         if run.info.status != "RUNNING":
             return False, ""
         run.end("KILLED")

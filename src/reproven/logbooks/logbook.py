@@ -101,6 +101,7 @@ class Sent:
 
     Attributes:
         run_id: The run's id in the store.
+        tracking_uri: The store, without user and password.
         described: Whether params, tags and datasets are there.
         position: Bytes of the journal that are there.
         files: Artifacts that are there.
@@ -111,6 +112,7 @@ class Sent:
     """
 
     run_id: str | None = None
+    tracking_uri: str | None = None
     described: bool = False
     position: int = 0
     files: list[str] = field(default_factory=list)
@@ -167,6 +169,11 @@ class Logbook:
     def keep(self, sent: Sent) -> None:
         """Notes what the store has."""
         write_text(self.path / _SENT, json_text({"format": FORMAT, **asdict(sent)}))
+
+    @property
+    def tracking_uri(self) -> str:
+        """The store that the run is in, or meant for, without user and password."""
+        return self.sent.tracking_uri or self.plan.tracking_uri
 
     def _read(self, name: str, kind: Callable[..., Kind]) -> Kind:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.logbooks import shelf
-from reproven.logbooks.delivery import Delivery, deliver
+from reproven.logbooks.delivery import Delivery, deliver, home
 from reproven.logbooks.logbook import Held, Logbook
 from reproven.store.address import without_credentials
 from reproven.store.store import Store, address
@@ -42,8 +42,8 @@ def sync(runs: Sequence[str] = (), *, tracking_uri: str | None = None) -> Iterat
 
     Args:
         runs: Run ids or logbooks' ids; all that are kept on this machine where not given.
-        tracking_uri: Where to; None takes the store that each run was meant for. A run that is in
-            another store already is sent there only if it is named.
+        tracking_uri: Where to; None takes the store that each run was meant for, whatever MLflow's own
+            choice is. A run that is in another store already is sent there only if it is named.
 
     Raises:
         InvalidInput: A run is not kept here.
@@ -71,10 +71,10 @@ def _sync(book: Logbook, tracking_uri: str | None, *, is_named: bool) -> Synced:
         run_id = book.sent.run_id or book.id
         return Synced(run_id=run_id, logbook=book.id, name=plan.name, state=state, words=words)
 
-    uri = tracking_uri or plan.tracking_uri
-    is_other = without_credentials(address(uri)) != plan.tracking_uri
+    uri = tracking_uri or home(book)
+    is_other = without_credentials(address(uri)) != book.tracking_uri
     if is_other and book.sent.run_id is not None and not is_named:
-        return told(ELSEWHERE, f"it is in the store {plan.tracking_uri}; name it, or that store")
+        return told(ELSEWHERE, f"it is in the store {book.tracking_uri}; name it, or that store")
     try:
         with book.held():
             store = Store(uri, plan.folder)
@@ -97,14 +97,14 @@ def _sync(book: Logbook, tracking_uri: str | None, *, is_named: bool) -> Synced:
     )
 
 
-def follow(
-    run: str, *, tracking_uri: str | None, wait: Callable[[float], bool], say: Callable[[str], None]
-) -> None:
+def follow(run: str, *, wait: Callable[[float], bool], say: Callable[[str], None]) -> None:
     """Sends a journal while it is written, until its writer ends; says once that a store is away.
+
+    It goes to MLflow's own choice, which the writer makes: what leads into a store may hold a password, and
+    so is in no option, which anybody on this machine can see, and in no logbook.
 
     Args:
         run: The logbook's id.
-        tracking_uri: Where to.
         wait: Waits some seconds, and returns whether the writer has ended.
         say: Told what is worth knowing, in sentences.
 
@@ -118,7 +118,7 @@ def follow(
     is_away, pause = False, 0.0
     while not wait(pause):
         try:
-            delivery = delivery or Delivery(book, Store(tracking_uri, book.plan.folder))
+            delivery = delivery or Delivery(book, Store(None, book.plan.folder))
             delivery.send()
             delivery.beat()
         except StoreError as error:

@@ -17,6 +17,7 @@ from reproven.files import disk
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_object
 from reproven.logbooks import journal, logbook, shelf
+from reproven.logbooks.delivery import home
 from reproven.logbooks.journal import EPOCH, STEP, Journal, Line, loss
 from reproven.logbooks.logbook import Held, Logbook
 from reproven.store.store import Store
@@ -48,7 +49,8 @@ def resume(
     Args:
         run: A run id, `runs:/…`, or the id of its logbook.
         data: Where the table is, if not where it was.
-        tracking_uri: The run's store; None takes the one that it was started with.
+        tracking_uri: The run's store; None takes the one that it was started with, whatever MLflow's own
+            choice is now.
         offline: Asks no store now; `sync` sends everything later.
         prune: As for `train`.
         watch: Passes the steps through.
@@ -99,7 +101,7 @@ def _resume(
     plan = book.plan
     if plan.kind != logbook.TRAIN:
         raise InvalidInput([f"The run {plan.name} is a replay. Replay its run again instead."])
-    store = None if offline else Store(tracking_uri or plan.tracking_uri, plan.folder)
+    store = None if offline else Store(tracking_uri or home(book), plan.folder)
     profiles.take_on(json_object(ENVIRONMENT, _text(book, ENVIRONMENT)))
     from reproven.runs.train import carry_through, delivered
 

@@ -208,6 +208,7 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
     return replace(
         trained,
         run_id=found.run_id,
+        tracking_uri=without_credentials(store.uri),
         experiment_id=found.experiment_id,
         artifact_uri=found.artifact_uri,
         model_uri=found.model_uri,
