@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from reproven import Recipe, Study, Swept
+from reproven.errors import ReprovenError
 from reproven.sweeps import executors
 from reproven.sweeps.executors import workers
 from reproven.sweeps.jobs import Job, Tracking
@@ -62,6 +65,45 @@ def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatc
         ended = list(found.results(jobs, lambda: None))
     assert sorted(one.name for one in ended) == sorted(one.name for one in jobs)
     assert all(one.metrics["calls"] == 1 for one in ended)
+
+
+#: What a user may write: without `if __name__ == "__main__"`.
+PROGRAM = """
+import operator
+from pathlib import Path
+
+from reproven import Recipe, Study
+from reproven.sweeps import executors
+from reproven.sweeps.jobs import Job, Tracking
+
+with Path("ran").open("a") as file:
+    file.write(".")
+tracking = Tracking(tracking_uri="", experiment="", parent="")
+recipe = Recipe(profile="native")
+job = Job(recipe=recipe, sha256="0" * 64, name="done", point={}, study=Study(base={}), tracking=tracking)
+executors.work = operator.attrgetter("name")
+with executors.workers("processes", 2) as found:
+    print(*found.results([job], lambda: None))
+"""
+
+
+@pytest.mark.parametrize("way", [["program.py"], ["-m", "program"], ["-c", PROGRAM], ["-"]])
+def test_processes_do_not_run_the_program_again_that_starts_them(way: list[str]) -> None:
+    Path("program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, *way], input=PROGRAM, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
+    assert Path("ran").read_text() == "."
+
+
+def test_processes_that_cannot_start_are_no_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
+    with (
+        workers("processes", 2) as found,
+        pytest.raises(ReprovenError, match="end before they train anything; why stands above"),
+    ):
+        list(found.results([job(n, f"never {n}") for n in range(3)], lambda: None))
 
 
 def test_a_sweep_as_json_is_what_became_of_each_run_without_its_curve() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -19,6 +20,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for_processes
+from multiprocessing.synchronize import Event
+from types import ModuleType
+from typing import Any, TypeVar
 
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, ReprovenError
@@ -31,6 +35,12 @@ _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_STOP = 1.0
+_NONE_BEGAN = (
+    "The processes of the sweep end before they train anything; why stands above. Start one by hand, "
+    f"{sys.executable} -c 'import reproven.sweeps.worker', or train one run alone: reproven train."
+)
+
+_T = TypeVar("_T")
 
 #: Called every now and then while jobs are trained.
 Tick = Callable[[], None]
@@ -43,10 +53,12 @@ class Workers:
     Attributes:
         slots: How many jobs they train at a time.
         make: Makes an executor whose processes compute in a profile.
+        have_begun: Whether any of them has come as far as its first job.
     """
 
     slots: int
     make: Callable[[str], Executor]
+    have_begun: Callable[[], bool] = lambda: True
     _made: dict[str, Executor] = field(default_factory=dict)
 
     def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
@@ -55,6 +67,9 @@ class Workers:
         Args:
             jobs: Each is trained once; where its process is killed, again.
             tick: Called every now and then.
+
+        Raises:
+            ReprovenError: No process can be started.
         """
         profiles = sorted({job.profile for job in jobs})
         for profile in profiles:  # one after the other, so that no more processes compute than were asked for
@@ -80,6 +95,8 @@ class Workers:
                 if child is None and (died := deaths[job.sha256] + 1) < _ATTEMPTS:
                     deaths[job.sha256] = died
                     waiting.append(job)
+                elif child is None and not self.have_begun():
+                    raise ReprovenError(_NONE_BEGAN)
                 else:
                     why = f"Its process was killed {_ATTEMPTS} times: by the system, for lack of memory?"
                     yield child or job.child(REFUSED, why=why)
@@ -126,14 +143,13 @@ def workers(executor: str, jobs: int) -> Iterator[Workers]:
 @contextmanager
 def _processes(jobs: int) -> Iterator[Workers]:
     context, variables = multiprocessing.get_context("spawn"), profiles.users_environment()
+    begun = context.Event()
 
     def make(profile: str) -> Executor:
-        return ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_begin, initargs=(profile, variables)
-        )
+        return _Processes(jobs, mp_context=context, initializer=_begin, initargs=(profile, variables, begun))
 
     others = set(multiprocessing.active_children())
-    found = Workers(slots=jobs, make=make)
+    found = Workers(slots=jobs, make=make, have_begun=begun.is_set)
     try:
         yield found
     finally:
@@ -146,7 +162,22 @@ def _processes(jobs: int) -> Iterator[Workers]:
             process.join()
 
 
-def _begin(profile: str, variables: dict[str, str]) -> None:
+class _Processes(ProcessPoolExecutor):
+    """Processes that do not run the user's program again, as Python has them do: a job needs nothing of it.
+
+    So a script needs no `if __name__ == "__main__"`, and a sweep begins from a pipe or a notebook alike.
+    """
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        """Hands a call out; where that starts a process, it is told to run what is the main module now."""
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            sys.modules["__main__"] = main
+
+
+def _begin(profile: str, variables: dict[str, str], begun: Event) -> None:
     """Prepares a process of this machine for its jobs."""
     for name in profiles.VARIABLES:
         os.environ.pop(name, None)
@@ -156,6 +187,7 @@ def _begin(profile: str, variables: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()
+    begun.set()
 
 
 def _end_with_parent() -> None:
