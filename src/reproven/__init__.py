@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.comparisons.compare import compare as compare
     from reproven.comparisons.overview import Comparison as Comparison
     from reproven.logbooks.doctor import doctor as doctor
+    from reproven.logbooks.forget import forget as forget
     from reproven.logbooks.sync import sync as sync
     from reproven.proof.audit import Audit as Audit
     from reproven.proof.audit import audit as audit
@@ -60,6 +61,7 @@ _HOMES = {
     "draw": "reproven.proof.draw",
     "enter": "reproven.arithmetic.profiles",
     "export": "reproven.proof.bundle",
+    "forget": "reproven.logbooks.forget",
     "import_": "reproven.proof.bundle",
     "predict": "reproven.runs.predict",
     "promote": "reproven.proof.promote",

@@ -30,6 +30,14 @@ class StoreError(ReprovenError):
     """The MLflow tracking store or registry cannot be asked, or does not hold what is sought."""
 
 
+class Gone(StoreError):
+    """What is sought is not in the store, or not any more."""
+
+
+class Deleted(StoreError):
+    """A run that is kept on this machine was deleted in its store."""
+
+
 class RecordError(ReprovenError):
     """A run's record is missing, unreadable, or contradicts itself."""
 

@@ -267,7 +267,9 @@ def test_an_argument_that_names_nothing_is_refused_and_nothing_is_made(name: str
             if (name, place) == ("export", 1):
                 continue  # any name may become a folder
             given = ["x"] * place + [value] + ["x"] * (len(places) - place - 1)
-            done = CliRunner().invoke(main, [name, "--tracking-uri", uri, "--", *given], prog_name="reproven")
+            done = CliRunner(env={"MLFLOW_TRACKING_URI": uri}).invoke(
+                main, [name, "--", *given], prog_name="reproven"
+            )
             assert (done.exit_code, done.stdout) == (2, ""), (given, done.exit_code, done.output[:300])
             assert done.stderr.startswith(("Error: ", "Usage: ")), (given, done.stderr[:300])
             assert "Traceback" not in done.stderr, given

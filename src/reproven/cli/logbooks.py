@@ -1,4 +1,4 @@
-"""resume, sync, doctor: the commands for runs that were stopped, and for stores that were away.
+"""resume, sync, doctor, forget: the commands for runs that were stopped, and for stores that were away.
 
 A command imports its verb only once its options are known to be good.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,8 +26,12 @@ from reproven.cli.reading import (
     store,
     tell_trained,
 )
+from reproven.errors import InvalidInput
 from reproven.machine.imports import importing
 from reproven.values import options as kinds
+
+if TYPE_CHECKING:
+    from reproven.logbooks.forget import Kept
 
 _ANOTHER_STORE = store("Another store than the run's own.")
 
@@ -115,7 +119,7 @@ def _writer_ended(seconds: float) -> bool:
     )
 )
 def doctor(stale: float, tracking_uri: str | None, as_json: bool) -> None:
-    """Find runs whose process is gone, tell their store, and say what can be done: resume, sync.
+    """Find runs whose process is gone, tell their store, and say what can be done: resume, sync, forget.
 
     A run that is kept on this machine is alive while a process holds its logbook; any other by its
     heartbeat. Exit code 1 where something is to be done.
@@ -139,3 +143,39 @@ def doctor(stale: float, tracking_uri: str | None, as_json: bool) -> None:
         click.echo("Every run has ended, and its store has all of it.")
     if any(case.is_finding for case in found):
         sys.exit(FINDING)
+
+
+@main.command()
+@asking(
+    runs=argument(nargs=-1, required=True),
+    yes=plain(is_flag=True, help="Do not ask."),
+    tracking_uri=None,
+)
+def forget(runs: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Discard what is kept on this machine of RUNS, once you have said yes. No store is asked or touched.
+
+    It is for runs that were deleted in their store, and for those that nobody wants to go on with.
+
+    \b
+    Example:
+      reproven forget 5aafbec3d5a143a98e4a0f1a1b4ff1f1
+    """
+    from reproven.logbooks import forget as verb
+
+    if not yes:
+        _let_them_decide(verb.kept(runs))
+    found = verb.forget(runs)
+    if as_json:
+        click.echo(json.dumps({"runs": [asdict(one) for one in found]}))
+        return
+    for one in found:
+        click.echo(f"forgotten: {one.name} ({one.run_id}), {one.words}")
+
+
+def _let_them_decide(found: Sequence[Kept]) -> None:
+    """Asks at the terminal whether to go on; who says no leaves."""
+    if not sys.stdin.isatty():
+        raise InvalidInput(["yes is not given, and there is no terminal to ask at. Try --yes."])
+    for one in found:
+        say(f"{one.name} ({one.run_id}), {one.words}")
+    click.confirm("Discard what is kept here of this, for good?", abort=True, err=True)

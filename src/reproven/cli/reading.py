@@ -53,7 +53,9 @@ class Asked:
 
 
 def asking(
-    *, problems: Callable[[Mapping[str, Any]], list[str]] | None = None, **parameters: Asked | Option | type
+    *,
+    problems: Callable[[Mapping[str, Any]], list[str]] | None = None,
+    **parameters: Asked | Option | type | None,
 ) -> Decorator:
     """Declares a command's options, reads them all, and calls it only where nothing is wrong with any.
 
@@ -61,13 +63,14 @@ def asking(
         problems: What is wrong with the values beside one another, a message each.
         **parameters: What each parameter of the command is, in the order of `--help`. An option's kind
             stands for a checked option, Recipe and Blueprint for all options that make one. The command has
-            `tracking_uri` and `as_json` too, behind these where they are not among them. What the user set
-            in the environment is no option: MLflow knows it.
+            `tracking_uri` and `as_json` too, behind these where they are not among them; None leaves one
+            out. What the user set in the environment is no option: MLflow knows it.
 
     Raises:
         InvalidInput: When the command is called; it lists all problems.
     """
-    asked = {name: _asked(one) for name, one in {**parameters, **_ANSWERING, **parameters}.items()}
+    given = {**parameters, **_ANSWERING, **parameters}
+    asked = {name: _asked(one) for name, one in given.items() if one is not None}
 
     def decorate(command: Command) -> Command:
         @wraps(command)

@@ -14,18 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from reproven.errors import ReprovenError, StoreError
+from reproven.errors import Deleted, Gone, ReprovenError, StoreError
 from reproven.files import disk, manifest, names
 from reproven.logbooks import journal, pictures
 from reproven.logbooks.journal import WEIGHTS
-from reproven.logbooks.logbook import End, Logbook
+from reproven.logbooks.logbook import UNKNOWN, End, Logbook
 from reproven.store.address import without_credentials
 from reproven.store.open_run import Run
 from reproven.store.registry import Registry
 from reproven.store.store import Store, address
 from reproven.store.tags import HEARTBEAT, LOGBOOK, PARENT, SEAL
 
-_UNKNOWN = "?"  # begun, and perhaps done
 _SECONDS_BETWEEN_BEATS = 30.0
 _LARGEST_PIECE = 1 << 16  # bytes of the journal at a time; about as many rows as one batch takes
 _SECONDS_TO_STOP = 0.7
@@ -61,6 +60,7 @@ class Delivery:
         run: The run in the store, made now if there was none.
 
     Raises:
+        Deleted: The run was deleted in its store.
         StoreError: The store refuses.
     """
 
@@ -74,17 +74,27 @@ class Delivery:
 
     def _open(self) -> Run:
         plan, known, here = self._plan, self._sent.run_id, without_credentials(self._store.uri)
-        if known == _UNKNOWN:
+        if known == UNKNOWN:
             known = self._store.made_for(self._book.id, plan.experiment)
         if known is None and plan.adopted is not None:
             run = self._store.adopt(plan.adopted)
         elif known is None:
-            self._note(run_id=_UNKNOWN, tracking_uri=here)
+            self._note(run_id=UNKNOWN, tracking_uri=here)
             run = self._store.create(plan.experiment, plan.name, self._tags, plan.start_time)
         else:
-            run = self._store.open(known)
+            run = self._known(known)
         self._note(run_id=run.id, tracking_uri=here)
         return run
+
+    def _known(self, run_id: str) -> Run:
+        try:
+            return self._store.open(run_id)
+        except Gone as error:
+            where = without_credentials(self._store.uri)
+            raise Deleted(
+                f"The run {run_id} was deleted in the store {where}. Restore it there, or discard what is "
+                f"kept of it here: `reproven forget {run_id}`."
+            ) from error
 
     def _note(self, **what: object) -> None:
         for name, value in what.items():
@@ -183,10 +193,10 @@ class Delivery:
 
     def _log_model(self) -> str:
         model_id = self._sent.model_id
-        if model_id == _UNKNOWN:
+        if model_id == UNKNOWN:
             model_id = self.run.unfinished_model()
         if model_id is None:
-            self._note(model_id=_UNKNOWN)
+            self._note(model_id=UNKNOWN)
             model_id = self.run.new_model()
         self._note(model_id=model_id)
         if not self._sent.model:
@@ -198,10 +208,10 @@ class Delivery:
     def _register(self, model_uri: str) -> str:
         registry = Registry(self._store)
         name, version = str(self._plan.register_model), self._sent.version
-        if version == _UNKNOWN:
+        if version == UNKNOWN:
             version = registry.registered(self.run.id, model_uri, name)
         if version is None:
-            self._note(version=_UNKNOWN)
+            self._note(version=UNKNOWN)
             version = registry.register(self.run.id, model_uri, name)
         self._note(version=version)
         if self._plan.alias:
@@ -257,6 +267,8 @@ def begun(book: Logbook, store: Store | None, *, is_new: bool) -> Iterator[None]
     try:
         delivery = Delivery(book, store)
         delivery.run.go_on()
+    except Deleted:
+        raise
     except StoreError as error:
         if is_new:
             book.remove()
@@ -278,6 +290,8 @@ def deliver(book: Logbook, store: Store) -> Delivered:
     """
     try:
         found = Delivery(book, store).finish()
+    except Deleted:
+        raise
     except StoreError as error:
         raise StoreError(
             f"The run {book.sent.run_id or book.plan.name} is trained, but its store does not have all of it "

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reproven.errors import RecordError, StoreError
+from reproven.errors import Gone, RecordError, StoreError
 from reproven.logbooks import logbook, shelf
 from reproven.logbooks.delivery import home
 from reproven.logbooks.logbook import Logbook
 from reproven.store.store import Store
 
-RUNNING, STOPPED, UNSENT, LOST, DAMAGED = "running", "stopped", "unsent", "lost", "damaged"
+RUNNING, STOPPED, UNSENT, DELETED = "running", "stopped", "unsent", "deleted"
+LOST, DAMAGED = "lost", "damaged"
 STALE = 600.0  # seconds without a sign of life, after which a run on another machine counts as lost
 
 
@@ -25,8 +26,8 @@ class Case:
         run_id: The run's id in its store, or the logbook's as long as there is none.
         name: The run's name.
         state: `running`; `stopped`: its process is gone; `unsent`: it is trained, and its store lacks
-            some of it; `lost`: nothing of it is on this machine, and its process gave no sign of life;
-            `damaged`: its logbook cannot be read.
+            some of it; `deleted`: somebody deleted it in its store; `lost`: nothing of it is on this
+            machine, and its process gave no sign of life; `damaged`: its logbook cannot be read.
         marked: Whether the store was told just now that the run is KILLED.
         words: What is to say, and to do.
     """
@@ -77,37 +78,47 @@ def doctor(*, stale: float = STALE, tracking_uri: str | None = None) -> Iterator
 
 
 def _case(book: Logbook, store: Store) -> Case:
-    plan, steps, run_id = book.plan, book.steps_done, book.sent.run_id or book.id
+    plan, run_id = book.plan, book.run_id
+
+    def told(state: str, words: str, *, marked: bool = False) -> Case:
+        return Case(run_id=run_id, name=plan.name, state=state, marked=marked, words=words)
+
     if book.is_held:
-        state, words = RUNNING, f"step {steps} of {plan.steps}"
-    elif book.end is not None:
-        state, words = (
-            UNSENT,
-            f"trained, but not all of it is in {book.tracking_uri}: `reproven sync {run_id}`",
-        )
-    elif plan.kind == logbook.REPLAY:
-        state, words = STOPPED, "a replay that was stopped: replay its run again"
+        return told(RUNNING, f"step {book.steps_done} of {plan.steps}")
+    marked, trouble = False, ""
+    try:
+        marked = _mark(book, store)
+    except Gone:
+        where = f"in {book.tracking_uri}: restore it there, or discard what is kept here"
+        return told(DELETED, f"{where}: `reproven forget {run_id}`")
+    except StoreError as error:
+        trouble = f" ({error})"
+    if book.end is not None:
+        words = f"trained, but not all of it is in {book.tracking_uri}: `reproven sync {run_id}`"
+        return told(UNSENT, words + trouble)
+    if plan.kind == logbook.REPLAY:
+        book.remove()
+        words = "a replay that was stopped: replay its run again"
     else:
         newest = book.newest_checkpoint
         after = "the start" if newest is None else f"step {newest}"
-        state = STOPPED
-        words = f"step {steps} of {plan.steps}: `reproven resume {run_id}` goes on after {after}"
-    marked, trouble = _mark(book, store) if state == STOPPED else (False, "")
-    if state == STOPPED and plan.kind == logbook.REPLAY:
-        book.remove()
-    return Case(run_id=run_id, name=plan.name, state=state, marked=marked, words=words + trouble)
+        done = f"step {book.steps_done} of {plan.steps}"
+        words = f"{done}: `reproven resume {run_id}` goes on after {after}"
+    return told(STOPPED, words + trouble, marked=marked)
 
 
-def _mark(book: Logbook, store: Store) -> tuple[bool, str]:
-    """Ends a run that its store believes to be running; whether that was so, and what stood in the way."""
-    run_id, uri = book.sent.run_id, home(book, store.uri)
-    if run_id is None:
-        return False, ""
-    try:
-        run = (store if uri == store.uri else Store(uri)).open(run_id)
-        if run.info.status != "RUNNING":
-            return False, ""
-        run.end("KILLED")
-    except StoreError as error:
-        return False, f" ({error})"
-    return True, ""
+def _mark(book: Logbook, store: Store) -> bool:
+    """Ends a run that was stopped and that its store believes to be running; returns whether that was so.
+
+    Raises:
+        Gone: The store has no such run, or it is deleted there.
+        StoreError: The store cannot be asked.
+    """
+    run_id, uri = book.run_id, home(book, store.uri)
+    if run_id == book.id:
+        return False
+    run = (store if uri == store.uri else Store(uri)).open(run_id)
+    if book.end is not None or run.info.status != "RUNNING":
+        return False
+    run.end("KILLED")
+    return True

@@ -28,6 +28,7 @@ TRAIN, REPLAY = "train", "replay"
 PLAN, _END, _SENT, _LOCK = "plan.json", "end.json", "sent.json", "lock"
 _CHECKPOINT = "checkpoint-"
 _KEPT = 2  # checkpoints, so that one is whole at any time
+UNKNOWN = "?"  # stands for what was begun, and perhaps done
 HIDDEN = "."  # begins the name of a logbook that is being made or removed
 
 
@@ -171,6 +172,12 @@ class Logbook:
         write_text(self.path / _SENT, json_text({"format": FORMAT, **asdict(sent)}))
 
     @property
+    def run_id(self) -> str:
+        """The run's id in its store; the logbook's as long as none is known."""
+        known = self.sent.run_id
+        return self.id if known in (None, UNKNOWN) else str(known)
+
+    @property
     def tracking_uri(self) -> str:
         """The store that the run is in, or meant for, without user and password."""
         return self.sent.tracking_uri or self.plan.tracking_uri
@@ -225,7 +232,7 @@ class Logbook:
         try:
             yield
         except OSError as error:
-            where, run = error.filename or self.path, self.sent.run_id or self.id
+            where, run = error.filename or self.path, self.run_id
             raise DiskError(
                 f"{where} cannot be written: {error.strerror}. What was written stays. Make space, then "
                 f"go on with `reproven resume {run}`."

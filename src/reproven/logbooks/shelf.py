@@ -91,7 +91,14 @@ def find(run: str) -> Logbook | None:
     """The logbook of a run, by its own id or by the run's id in a store."""
     run_id, _ = run_and_path(run)
     for book in every():
+        if run_id == book.id:
+            return book
         with contextlib.suppress(RecordError):  # of another run
-            if run_id in (book.id, book.sent.run_id, book.plan.adopted):
+            if run_id in (book.sent.run_id, book.plan.adopted):
                 return book
     return None
+
+
+def not_here(run: str) -> str:
+    """Why a run has no logbook, in a sentence."""
+    return f"The run {run} is not kept in {place()}: its store has all of it, or it was trained elsewhere."

@@ -50,13 +50,7 @@ def sync(runs: Sequence[str] = (), *, tracking_uri: str | None = None) -> Iterat
     """
     books = {run: shelf.find(run) for run in runs}
     if missing := [run for run, book in books.items() if book is None]:
-        raise InvalidInput(
-            [
-                f"The run {run} is not kept in {shelf.place()}: its store has all of it, or it was trained "
-                "elsewhere."
-                for run in missing
-            ]
-        )
+        raise InvalidInput([shelf.not_here(run) for run in missing])
     for book in [book for book in books.values() if book] or shelf.every():
         try:
             yield _sync(book, tracking_uri, is_named=bool(runs))
@@ -68,8 +62,7 @@ def _sync(book: Logbook, tracking_uri: str | None, *, is_named: bool) -> Synced:
     plan = book.plan
 
     def told(state: str, words: str) -> Synced:
-        run_id = book.sent.run_id or book.id
-        return Synced(run_id=run_id, logbook=book.id, name=plan.name, state=state, words=words)
+        return Synced(run_id=book.run_id, logbook=book.id, name=plan.name, state=state, words=words)
 
     uri = tracking_uri or home(book)
     is_other = without_credentials(address(uri)) != book.tracking_uri

@@ -23,7 +23,7 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, P
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 
-from reproven.errors import StoreError
+from reproven.errors import Gone, StoreError
 from reproven.files import manifest
 from reproven.store.address import without_credentials
 from reproven.store.mlmodel import write_mlmodel
@@ -54,7 +54,8 @@ def asking(what: str, uri: str) -> Iterator[None]:
     except (MlflowException, OSError) as error:  # what requests raises is an OSError too
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         shown = without_credentials(uri)
-        raise StoreError(f"Cannot {what} in the store {shown}: {reason.replace(uri, shown)}") from error
+        kind = Gone if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST" else StoreError
+        raise kind(f"Cannot {what} in the store {shown}: {reason.replace(uri, shown)}") from error
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-from reproven.errors import StoreError, name_among
+from reproven.errors import Gone, StoreError, name_among
 from reproven.store.address import absolute, folder_of, one_maker, run_of_mlflow, without_credentials
 from reproven.store.open_run import Run, asking
 from reproven.store.summary import Running, Summary, snapshot, summary
@@ -159,10 +159,12 @@ class Store:
         """A run that is there, to be written to.
 
         Raises:
-            StoreError: There is none of that id.
+            Gone: There is none of that id, or it is deleted.
         """
         with asking(f"find the run {run_id}", self.uri):
             found = self.client.get_run(run_id)
+            if found.info.lifecycle_stage == "deleted":
+                raise Gone(f"The run {run_id} is deleted in the store {without_credentials(self.uri)}.")
         return Run(self.client, self.uri, found.info, found.data.params)
 
     def made_for(self, logbook: str, experiment: str) -> str | None:
