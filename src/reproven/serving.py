@@ -44,7 +44,7 @@ def _load_pyfunc(path: str) -> ServedRegressor:
     Raises:
         RevivalError: The file is not a regressor of this package.
     """
-    profiles.enter(profiles.PORTABLE)
+    profiles.prefer(profiles.PORTABLE)
     from reproven.files.models import read_torch
     from reproven.files.names import MODEL
     from reproven.networks import Regressor

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import reproven
 from conftest import ROOT, Cli
 from reproven import Recipe, train
 from reproven.arithmetic import operations, profiles
@@ -118,7 +119,9 @@ def test_the_square_root_is_correctly_rounded() -> None:
 def test_the_command_line_is_portable_by_default(fresh_cli: Cli) -> None:
     for arguments, profile in (((), "portable"), (("--profile", "native"), "native")):
         done = fresh_cli("train", "--epochs", "1", "--json", "--experiment", "profiles", *arguments)
-        files = Path(json.loads(done.stdout)["artifact_uri"])
+        said = json.loads(done.stdout)
+        assert said["profile"] == profile
+        files = Path(said["artifact_uri"])
         assert Recipe.from_json((files / "recipe.json").read_text()).profile == profile
         environment: dict[str, Any] = json.loads((files / "environment.json").read_text())
         assert environment["profile"] == profile
@@ -130,7 +133,7 @@ def test_the_command_line_is_portable_by_default(fresh_cli: Cli) -> None:
 def test_a_process_that_imported_torch_records_what_it_is(uri: str) -> None:
     run = train(Recipe(epochs=1), tracking_uri=uri, experiment="profiles")
     recipe = Recipe.from_json((Path(run.artifact_uri) / "recipe.json").read_text())
-    assert recipe.profile == "native"
+    assert (run.profile, recipe.profile) == ("native", "native")
     with pytest.raises(InvalidInput, match=r"this process computes in the native one. Call reproven\.enter"):
         train(Recipe(epochs=1, profile="portable"), tracking_uri=uri)
 
@@ -142,6 +145,18 @@ def test_enter_makes_a_fresh_process_portable() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "portable\n"
+
+
+@pytest.mark.skipif(profiles.in_force() == profiles.PORTABLE, reason="this process is portable")
+def test_enter_refuses_where_it_comes_too_late() -> None:
+    with pytest.raises(InvalidInput, match=r"native one. Call reproven\.enter\('portable'\) before anything"):
+        reproven.enter("portable")
+    reproven.enter("native")
+
+
+def test_enter_refuses_a_profile_that_there_is_not() -> None:
+    with pytest.raises(InvalidInput, match="profile is 'portabel', but must be one of portable, native"):
+        reproven.enter("portabel")
 
 
 def test_portable_arithmetic_is_for_the_cpu() -> None:

@@ -49,10 +49,18 @@ _MKL_CBWR_BRANCH, _MKL_CBWR_COMPATIBLE = 1, 3  # of mkl_types.h
 
 
 def enter(profile: str) -> None:
-    """Has torch take up a profile when it is imported; does nothing for `native`.
+    """Has torch take up a profile when it is imported; does nothing for `native`, which is torch as it comes.
 
-    Where torch is imported already it is too late: `chosen` then says so.
+    Raises:
+        InvalidInput: There is no such profile, or torch is imported already and computes in another one.
     """
+    if profile not in PROFILES:
+        raise InvalidInput([f"profile is {profile!r}, but must be one of {', '.join(PROFILES)}."])
+    prefer(chosen(profile, "cpu", taken_up()))
+
+
+def prefer(profile: str) -> None:
+    """Has torch take up a profile when it is imported; does nothing for `native`, or where torch is there."""
     if profile == PORTABLE and "torch" not in sys.modules:
         _set(PORTABLE_VARIABLES)
 
@@ -77,7 +85,7 @@ def take_on(recorded: Mapping[str, Any]) -> None:
         recorded: As `environment.describe` tells it; of its variables, no others than `VARIABLES` are set.
     """
     profile = recorded.get("profile")
-    enter(PORTABLE if profile == PORTABLE else NATIVE)
+    prefer(PORTABLE if profile == PORTABLE else NATIVE)
     if profile == NATIVE and "torch" not in sys.modules:
         for name in _BEFORE:  # another run's profile, which torch has not seen
             os.environ.pop(name, None)

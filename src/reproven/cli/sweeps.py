@@ -257,7 +257,7 @@ def draw(runs: list[str], data: str | None, as_json: bool, **asked: Any) -> None
     Example:
       reproven draw 5aafbec3d5a143a98e4a0f1a1b4ff1f1
     """
-    profiles.enter(profiles.PORTABLE)
+    profiles.prefer(profiles.PORTABLE)
     with importing():
         from reproven.proof.draw import draw as run_draw
 

@@ -39,6 +39,7 @@ class Trained:
         experiment_id: The experiment that it is in; empty as long as no store has it.
         tracking_uri: The store that it is in, or meant for.
         artifact_uri: Where its files are.
+        profile: The arithmetic that it was trained in, portable or native.
         metrics: The last value of each metric; train_loss is the last batch's.
         model_uri: The logged model; None where training failed, or as long as no store has it.
         version: The registered version; None where none was asked for.
@@ -51,6 +52,7 @@ class Trained:
     experiment_id: str
     tracking_uri: str
     artifact_uri: str
+    profile: str
     metrics: dict[str, float]
     model_uri: str | None = None
     version: str | None = None
@@ -119,7 +121,7 @@ def train(
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
-    profiles.enter(profiles.chosen(recipe.profile, recipe.device))  # where torch is here already, too late
+    profiles.prefer(profiles.chosen(recipe.profile, recipe.device))
     from reproven.runs import conduct
     from reproven.training.history import History, inputs_of
     from reproven.training.prepared import prepare
@@ -197,6 +199,7 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         experiment_id="",
         tracking_uri=book.plan.tracking_uri,
         artifact_uri=str(book.files),
+        profile=book.plan.params["profile"],
         metrics={row.key: row.value for row in journal.rows(lines)},
         failure=end.tags.get(FAILURE) if end else None,
         pruned=end.tags.get(PRUNED) if end else None,

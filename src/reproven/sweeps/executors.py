@@ -183,7 +183,7 @@ def _begin(profile: str, variables: dict[str, str], begun: Event) -> None:
         os.environ.pop(name, None)
         if name in variables:
             os.environ[name] = variables[name]
-    profiles.enter(profile)
+    profiles.prefer(profile)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()

@@ -44,7 +44,7 @@ def work(job: Job) -> Child:
 
 
 def _work(job: Job) -> Child:
-    profiles.enter(job.profile)  # before Optuna, whose libraries look at the variables too
+    profiles.prefer(job.profile)  # before Optuna, whose libraries look at the variables too
     curve: list[float] = []
     prune = _prune(job, curve) if job.study.pruner != NO_PRUNING else None
     book = shelf.called(job.logbook_id)

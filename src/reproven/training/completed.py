@@ -63,5 +63,5 @@ def _device(recipe: Recipe) -> str:
     """The recipe's device, cpu or cuda; only who wants a GPU pays for torch."""
     if recipe.device == "cpu":
         return recipe.device
-    profiles.enter(profiles.chosen(recipe.profile, "cpu"))  # asked once more, this process decides alike
+    profiles.prefer(profiles.chosen(recipe.profile, "cpu"))  # asked once more, this process decides alike
     return environment.resolve_device(recipe.device)
