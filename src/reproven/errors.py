@@ -71,10 +71,20 @@ class Unreadable(RevivalError):
         super().__init__(f"{path} {reason}")
 
 
+_SHARED = 0.75  # of the letters of two names, in their order, from which one may be the other misspelt
+
+
+def near_miss(wanted: str, names: Iterable[str]) -> str | None:
+    """The name that was meant, if any: it is begun with what was given, or differs in a letter or so."""
+    folded = {name.casefold(): name for name in names}
+    begun = [name for name in folded if name.startswith(wanted.casefold()) and len(wanted) > 2]
+    near = difflib.get_close_matches(wanted.casefold(), begun or folded, n=1, cutoff=0 if begun else _SHARED)
+    return folded[near[0]] if near else None
+
+
 def name_among(wanted: str, names: Iterable[str]) -> str:
     """Returns the advice for a name that does not exist: the near miss if any, and all there are."""
     names = list(names)
-    folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(wanted.casefold(), folded, n=1)
-    hint = f"Did you mean {folded[near[0]]}? " if near else ""
+    near = near_miss(wanted, names)
+    hint = f"Did you mean {near}? " if near else ""
     return f"{hint}There is {', '.join(names)}." if names else "There is none."

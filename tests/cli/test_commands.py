@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from conftest import QUICK, ROOT, Cli
 from programs import SOURCE, start
 from reproven import Trained, train
+from reproven.errors import near_miss
 from reproven.logbooks import shelf
 from reproven.training import data
 from reproven.values.blueprint import OPTIONS as BLUEPRINT_OPTIONS
@@ -108,6 +109,36 @@ def test_an_unknown_option_is_told_its_near_miss(cli: Cli) -> None:
     assert done.returncode == 2
     assert "No such option '--epoch'" in done.stderr
     assert "--epochs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["train", "--dropout", "0.1"], "No such option '--dropout'. `reproven train --help` shows all that"),
+        (["train", "--droop", "B"], "'--droop'. Did you mean --drop? `reproven train --help` shows all"),
+        (["--tracking", "x"], "No such option '--tracking'. `reproven --help` shows all that there are."),
+        (["trian"], "No such command 'trian'. Did you mean train? There is compare, "),
+        (["tune"], "No such command 'tune'. There is compare, "),
+    ],
+)
+def test_what_there_is_not_is_told_with_what_there_is(line: list[str], told: str, cli: Cli) -> None:
+    assert told in cli(*line).stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("dropout", None),
+        ("learning_rate", None),
+        ("droop", "drop"),
+        ("Epoch", "epochs"),
+        ("batch", "batch_size"),
+        ("optimiser", "optimizer"),
+        ("b", None),
+    ],
+)
+def test_only_what_is_near_is_a_near_miss(wanted: str, meant: str | None) -> None:
+    assert near_miss(wanted, OPTIONS) == meant
 
 
 def test_debug_shows_the_stack_trace(cli: Cli) -> None:

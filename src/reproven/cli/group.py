@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from reproven._version import __version__
-from reproven.errors import InvalidInput, ReprovenError
+from reproven.errors import InvalidInput, ReprovenError, name_among, near_miss
 
 FINDING, TROUBLE = 1, 2
 _SETTINGS: dict[str, Any] = {
@@ -21,8 +21,33 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-class _Commands(click.Group):
+class _Command(click.Command):
+    """A command that takes no option for another one, unless it may well be misspelt."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption as error:
+            names = [name for option in self.get_params(context) for name in option.opts]
+            near = near_miss(error.option_name.lstrip("-"), [name.lstrip("-") for name in names])
+            hint = f"Did you mean --{near}? " if near else ""
+            told = f"{error.message} {hint}`{context.command_path} --help` shows all that there are."
+            raise click.UsageError(told, error.ctx) from error
+
+
+class _Commands(_Command, click.Group):
     """A group whose every command turns trouble into one message and the exit code 2."""
+
+    command_class = _Command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.NoSuchCommand as error:
+            told = f"{error.message} {name_among(error.command_name, self.commands)}"
+            raise click.UsageError(told, error.ctx) from error
 
     def invoke(self, context: click.Context) -> Any:
         signal.signal(signal.SIGTERM, _stop)
