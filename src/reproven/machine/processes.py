@@ -21,6 +21,7 @@ from reproven.errors import RebuildError
 
 SOURCE = Path(__file__).resolve().parents[2]
 _COURTESY = 10  # of 19: what runs beside a training leaves the cores to it
+_FOLDERS = "REPROVEN_FOLDERS"  # that a process of ours imports from first, as JSON
 
 
 def call(
@@ -42,7 +43,7 @@ def call(
         RebuildError: It printed no JSON object; the error says why.
     """
     command = [str(python or sys.executable), *_PROGRAM, *arguments, "--json"]
-    environment = _environment(variables, source)
+    environment = _environment(variables, [str(source)] if python else _own_folders(source))
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     try:
         value = json.loads(done.stdout)
@@ -78,7 +79,7 @@ def meanwhile(
                 [sys.executable, *_PROGRAM, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                env=_environment({"MLFLOW_TRACKING_URI": uri}, SOURCE),
+                env=_environment({"MLFLOW_TRACKING_URI": uri}, _own_folders(SOURCE)),
                 process_group=0,  # Ctrl-C is for this process
             )
         )
@@ -100,11 +101,17 @@ def meanwhile(
 _PROGRAM = (
     "-P",
     "-c",
-    "import os, sys; sys.path.insert(0, os.environ['REPROVEN_SOURCE']); "
+    f"import json, os, sys; sys.path[:0] = json.loads(os.environ['{_FOLDERS}']); "
     "from reproven.cli import main; main(prog_name='reproven')",
 )
 
 
-def _environment(variables: Mapping[str, str], source: Path) -> dict[str, str]:
-    found = {**users_environment(), **variables, "PYTHONPATH": "", "REPROVEN_SOURCE": str(source)}
+def _own_folders(source: Path) -> list[str]:
+    """Where this process imports from, with the folder of the package before all; none is relative."""
+    return [str(source), *(str(Path(folder).absolute()) for folder in sys.path)]
+
+
+def _environment(variables: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:
+    """The user's environment for a process that imports from some folders first."""
+    found = {**users_environment(), **variables, "PYTHONPATH": "", _FOLDERS: json.dumps(folders)}
     return {name: value for name, value in found.items() if value}
