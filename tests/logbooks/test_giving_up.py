@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +87,21 @@ def test_a_resumed_run_waits_for_what_is_still_said_of_it(gate: Gate, uri: str) 
     again = resume(book.id)
     assert shelf.every() == []
     assert audit(again.run_id, tracking_uri=uri).findings == ()
+
+
+def test_a_sender_that_was_left_behind_ends_before_anybody_else_writes(uri: str) -> None:
+    """Its training was killed while it was at the store; a resume neither waits nor writes beside it."""
+    book = cut_off(uri)
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom reproven.logbooks.logbook import Logbook\n"
+        "with Logbook(Path(sys.argv[1])).sending():\n    print('sends', flush=True)\n    time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(book.path)], stdout=subprocess.PIPE, text=True
+    ) as sender:
+        assert sender.stdout is not None
+        assert sender.stdout.readline() == "sends\n"
+        assert not book.is_held  # to look ends nobody
+        assert sender.poll() is None
+        assert resume(book.id, tracking_uri=uri).failure is None
+        assert sender.wait(timeout=60) == -signal.SIGKILL

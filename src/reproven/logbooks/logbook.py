@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ from reproven.logbooks import journal
 
 Kind = TypeVar("Kind")
 TRAIN, REPLAY = "train", "replay"
-PLAN, _END, _SENT, _LOCK = "plan.json", "end.json", "sent.json", "lock"
+PLAN, _END, _SENT = "plan.json", "end.json", "sent.json"
+_LOCK, _SENDER = "lock", "sender"  # files that a process locks: which trains, and which sends beside it
 _CHECKPOINT = "checkpoint-"
 _KEPT = 2  # checkpoints, so that one is whole at any time
 UNKNOWN = "?"  # stands for what was begun, and perhaps done
@@ -241,20 +243,47 @@ class Logbook:
     @property
     def is_held(self) -> bool:
         """Whether a living process trains the run."""
-        with contextlib.suppress(Held), self.held(patience=0):
+        with contextlib.suppress(Held), self._locked(patience=0):
             return False
         return True
 
     @contextmanager
-    def held(self, patience: float = 0.5) -> Iterator[None]:
-        """Holds the lock.
-
-        Args:
-            patience: Seconds to wait for somebody who only looks whether it is held.
+    def held(self) -> Iterator[None]:
+        """Holds the logbook: nobody else writes it in the block.
 
         Raises:
             Held: A living process does; the error says which.
         """
+        with self._locked(patience=0.5):  # somebody may only look whether it is held
+            self._end_sender()
+            yield
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Writes to a logbook beside the process that holds it, until another takes it over.
+
+        A process that dies leaves the one that sends beside it behind, perhaps amidst a request to a store
+        that hangs. Whoever holds the logbook next ends that first.
+        """
+        with (self.path / _SENDER).open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _sign(file)
+            yield
+
+    def _end_sender(self) -> None:
+        if not (self.path / _SENDER).exists():
+            return
+        with (self.path / _SENDER).open("a+") as file:
+            while not _locked(file):
+                file.seek(0)
+                if (process := file.read()).isdigit():  # it has signed
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(process), signal.SIGKILL)
+                time.sleep(0.02)
+            file.truncate(0)
+
+    @contextmanager
+    def _locked(self, patience: float) -> Iterator[None]:
         until = time.monotonic() + patience
         with (self.path / _LOCK).open("a+") as file:
             while not _locked(file):
@@ -262,9 +291,7 @@ class Logbook:
                     file.seek(0)
                     raise Held(file.read().strip() or "?")
                 time.sleep(0.02)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            _sign(file)
             yield
 
     def remove(self) -> None:
@@ -273,6 +300,13 @@ class Logbook:
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sign(file: IO[str]) -> None:
+    """Writes into a lock's file which process has it."""
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def _locked(file: IO[str]) -> bool:

@@ -107,18 +107,19 @@ def follow(run: str, *, wait: Callable[[float], bool], say: Callable[[str], None
     book = shelf.find(run)
     if book is None:
         raise InvalidInput([f"There is no logbook {run} in {shelf.place()}."])
-    delivery: Delivery | None = None
-    is_away, pause = False, 0.0
-    while not wait(pause):
-        try:
-            delivery = delivery or Delivery(book, Store(None, book.plan.folder))
-            delivery.send()
-            delivery.beat()
-        except StoreError as error:
-            if not is_away:
-                say(f"{error} Training goes on; what is missing is sent when the store is back.")
-            is_away, pause = True, min(2 * pause + _SECONDS_BETWEEN_SENDINGS, _LONGEST_WAIT)
-        else:
-            if is_away:
-                say("The store is back, and has all there is.")
-            is_away, pause = False, _SECONDS_BETWEEN_SENDINGS
+    with book.sending():
+        delivery: Delivery | None = None
+        is_away, pause = False, 0.0
+        while not wait(pause):
+            try:
+                delivery = delivery or Delivery(book, Store(None, book.plan.folder))
+                delivery.send()
+                delivery.beat()
+            except StoreError as error:
+                if not is_away:
+                    say(f"{error} Training goes on; what is missing is sent when the store is back.")
+                is_away, pause = True, min(2 * pause + _SECONDS_BETWEEN_SENDINGS, _LONGEST_WAIT)
+            else:
+                if is_away:
+                    say("The store is back, and has all there is.")
+                is_away, pause = False, _SECONDS_BETWEEN_SENDINGS
