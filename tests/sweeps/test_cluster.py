@@ -20,6 +20,7 @@ from mlflow.entities import ViewType
 import servers
 from conftest import ROOT, Cli
 from programs import SOURCE, start
+from reproven.logbooks import shelf
 
 BITS = ("losses.csv", "weights.csv", "outcome.json", "recipe.json", "histograms.json")
 SWEEP = ("sweep", "--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs", "60", "--json")
@@ -101,6 +102,30 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
     local = MlflowClient(uri)
     for run in json.loads(here.stdout)["runs"]:
         assert files(local, run["run_id"]) == files(client, digests[run["recipe_sha256"]])
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_told_to_stop_leaves_no_run_in_training(server: str, tmp_path: Path) -> None:
+    port = str(servers.free_port())
+    address = f"127.0.0.1:{port}"
+    with (
+        dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
+        dask("worker", f"tcp://{address}", "--no-dashboard", "--nthreads", "1", "--no-nanny"),
+    ):
+        options = ("--seeds", "0..2", "--epochs", "100000", "--checkpoint-every", "1epoch")
+        sweep = start(SOURCE, "sweep", *options, "--executor", f"dask://{address}", uri=server)
+        end = time.monotonic() + 90
+        while not any(book.steps_done > 50 for book in shelf.every()):
+            assert time.monotonic() < end, "the worker gets no run"
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.02)
+        sweep.send_signal(signal.SIGINT)
+        sweep.communicate(timeout=120)
+        assert sweep.returncode == 130
+        (book,) = shelf.every()  # of the others, none was begun
+        assert not book.is_held
+        assert book.newest_checkpoint == book.steps_done < 400_000
+        assert MlflowClient(server).get_run(book.run_id).info.status == "KILLED"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ def test_processes_do_not_run_the_program_again_that_starts_them(way: list[str])
 
 
 def test_processes_that_cannot_start_are_no_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource_tracker.ensure_running()  # which is no process of the sweep
     monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
     with (
         workers("processes", 2) as found,

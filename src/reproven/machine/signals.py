@@ -12,7 +12,7 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stop:
     """Whether the process was told to stop.
 
@@ -23,13 +23,33 @@ class Stop:
     number: int | None = None
 
 
+_open: set[Stop] = set()  # of the blocks of this process that take one up
+
+
+def stop() -> None:
+    """Tells every training of this process to stop, in whatever thread, as SIGTERM does in the main one."""
+    for one in list(_open):
+        one.number = one.number or signal.SIGTERM
+
+
 @contextmanager
 def noticed() -> Iterator[Stop]:
     """Notes the first signal to stop instead of stopping; a second one raises KeyboardInterrupt at once.
 
-    Outside the main thread, where Python handles no signals, nothing is noted.
+    Outside the main thread, where Python handles no signals, only `stop` is noted.
     """
     stop = Stop()
+    _open.add(stop)
+    try:
+        with _noting(stop):
+            yield stop
+    finally:
+        _open.discard(stop)
+
+
+@contextmanager
+def _noting(stop: Stop) -> Iterator[None]:
+    """Has the signals noted, in the main thread."""
 
     def note(number: int, _: object) -> None:
         if stop.number is not None:
@@ -37,7 +57,7 @@ def noticed() -> Iterator[Stop]:
         stop.number = number
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
     before: dict[signal.Signals, Any] = {
         number: signal.signal(number, note)
@@ -45,7 +65,7 @@ def noticed() -> Iterator[Stop]:
         if signal.getsignal(number) is not signal.SIG_IGN  # as a shell's background job has it
     }
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

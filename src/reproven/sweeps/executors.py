@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ from reproven.errors import InvalidInput, ReprovenError
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.places import CLUSTER
 from reproven.sweeps.results import REFUSED, Child
-from reproven.sweeps.worker import work
+from reproven.sweeps.worker import stop, work
 
 _ATTEMPTS = 3  # at a job whose process was killed
 _SECONDS_BETWEEN_TICKS = 0.5
@@ -60,6 +60,7 @@ class Workers:
     make: Callable[[str], Executor]
     have_begun: Callable[[], bool] = lambda: True
     _made: dict[str, Executor] = field(default_factory=dict)
+    _running: dict[Future[Child], Job] = field(default_factory=dict)
 
     def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
         """Trains jobs, and yields what became of each, in the order in which they end.
@@ -76,8 +77,7 @@ class Workers:
             yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
 
     def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[Child]:
-        waiting, deaths = deque(jobs), Counter[str]()
-        running: dict[Future[Child], Job] = {}
+        waiting, deaths, running = deque(jobs), Counter[str](), self._running
 
         def may_begin() -> bool:
             """Whether the next job may: one with which a process died runs alone, to spare the others."""
@@ -104,10 +104,15 @@ class Workers:
 
     def _submit(self, profile: str, job: Job) -> Future[Child]:
         """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
-        with contextlib.suppress(BrokenProcessPool, KeyError):
-            return self._made[profile].submit(work, job)
-        self._made[profile] = self.make(profile)
-        return self._made[profile].submit(work, job)
+        for _ in range(2):
+            with contextlib.suppress(
+                BrokenProcessPool, KeyError, OSError
+            ):  # OSError: it dies as another starts
+                return self._made[profile].submit(work, job)
+            self._made[profile] = self.make(profile)
+        died: Future[Child] = Future()
+        died.set_exception(BrokenProcessPool("No process lives long enough to be given a job."))
+        return died
 
     @staticmethod
     def _child(future: Future[Child], job: Job) -> Child | None:
@@ -118,6 +123,11 @@ class Workers:
             return None
         except Exception as error:  # of the cluster, such as KilledWorker
             return job.child(REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+    @property
+    def running(self) -> dict[Future[Child], Job]:
+        """What has been handed out, and has not come back."""
+        return self._running
 
     @property
     def executors(self) -> list[Executor]:
@@ -223,5 +233,15 @@ def _cluster(address: str) -> Iterator[Workers]:
         try:
             yield found
         finally:
+            _stop(client, found.running)
             for made in found.executors:
-                made.shutdown(wait=False)  # cancels what has not begun
+                made.shutdown(wait=False)
+
+
+def _stop(client: Any, running: Mapping[Future[Child], Job]) -> None:
+    """Has a cluster stop what it still trains for a sweep, and waits for that while there are workers."""
+    parents = {job.tracking.parent for job in running.values()}
+    left = set(running)
+    with contextlib.suppress(OSError):  # the cluster is gone
+        while left and all(client.run(stop, parent) for parent in parents):
+            left = wait(left, timeout=_SECONDS_BETWEEN_TICKS).not_done  # one may have begun just now

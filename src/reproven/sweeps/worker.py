@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
+from reproven.machine import signals
 from reproven.machine.imports import importing
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.proposals import pruning
@@ -28,19 +29,39 @@ if TYPE_CHECKING:
     from reproven.runs.train import Trained
 
 _ONE_AT_A_TIME = threading.Lock()  # torch's generator is forked while a network is built
+_stopped: set[str] = set()  # the sweeps of which this process trains no more runs
+_trained_now: list[str] = []  # the sweep of the run that it trains
+
+
+def stop(parent: str) -> None:
+    """Has this process stop the run of a sweep that it trains, after a checkpoint, and begin none of it.
+
+    Args:
+        parent: The sweep's run.
+    """
+    _stopped.add(parent)
+    if parent in _trained_now:
+        signals.stop()
 
 
 def work(job: Job) -> Child:
     """Trains a run, or what is left of it, and returns what became of it."""
+    parent = job.tracking.parent
     with _ONE_AT_A_TIME:
+        _trained_now[:] = [parent]
         try:
+            if parent in _stopped:
+                raise KeyboardInterrupt
             return _work(job)
         except KeyboardInterrupt:
+            _stopped.add(parent)
             return job.child(STOPPED, why="It was told to stop.")
         except ReprovenError as error:
             return job.child(REFUSED, why=" ".join(str(error).split("\n")))
         except Exception as error:  # the sweep goes on, and says which bug it was
             return job.child(REFUSED, why=f"{type(error).__name__}: {error}. This is a bug of reproven.")
+        finally:
+            _trained_now.clear()
 
 
 def _work(job: Job) -> Child:

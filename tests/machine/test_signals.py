@@ -1,0 +1,33 @@
+"""Stopping between two steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from conftest import QUICK
+from reproven import resume, train
+from reproven.logbooks import shelf
+from reproven.machine import signals
+from reproven.values.record import Step
+
+
+def test_a_training_in_another_thread_stops_where_it_is_told_to(uri: str) -> None:
+    """As a worker of a cluster trains it, where no signal arrives."""
+
+    def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
+        for step in steps:
+            if step.step == 5:
+                assert threading.current_thread() is not threading.main_thread()
+                signals.stop()
+            yield step
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        pool.submit(train, QUICK, tracking_uri=uri, watch=watch).result()
+    (book,) = shelf.every()
+    assert not book.is_held
+    assert book.newest_checkpoint == book.steps_done == 6
+    assert resume(book.id, tracking_uri=uri).failure is None
