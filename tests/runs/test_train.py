@@ -7,9 +7,10 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,13 +20,14 @@ from PIL import Image
 
 from conftest import QUICK
 from forging import Stopped, stop_before
-from reproven import Recipe, Trained, train
+from reproven import Recipe, Study, Trained, replay, sweep, train, weights
 from reproven.errors import DataError, InvalidInput, StoreError
 from reproven.files.digests import tensor_digests, tensor_sha256
 from reproven.logbooks import shelf
 from reproven.networks import MLPModule, Regressor
 from reproven.store.store import Store
 from reproven.training.prepared import prepare
+from reproven.values.blueprint import Blueprint
 from reproven.values.record import Step, all_weights_sha256
 from stopping import interrupted
 
@@ -181,6 +183,48 @@ def test_a_run_that_is_stopped_says_so_and_keeps_its_losses(
     book = shelf.find(run.info.run_id)
     assert book is not None
     assert book.steps_done == 5
+
+
+@pytest.fixture
+def active(uri: str, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.ActiveRun]:
+    """The block of a user's own run, in an experiment of its own; it is ended by the user alone."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    known = client.get_experiment_by_name("around")
+    place = known.experiment_id if known else client.create_experiment("around")
+    with mlflow.start_run(experiment_id=place) as run:
+        before = client.get_run(run.info.run_id).to_dictionary()
+        yield run
+        assert mlflow.active_run() is run
+        assert client.get_run(run.info.run_id).to_dictionary() == before
+
+
+def test_a_run_within_an_active_one_is_shown_under_it(
+    active: mlflow.ActiveRun, uri: str, client: MlflowClient, bundle: Path
+) -> None:
+    above, place = active.info.run_id, active.info.experiment_id
+    made = [
+        train(QUICK).run_id,
+        weights(Blueprint(network="conv"), tracking_uri=uri).run_id,
+        sweep(Study(base={"epochs": "1", "lr": "1e9"}), jobs=1).run_id,
+        replay(str(bundle)).replay,
+    ]
+    for run in map(client.get_run, map(str, made)):
+        assert run.data.tags["mlflow.parentRunId"] == above
+        assert run.info.experiment_id == place
+    named = client.get_run(train(QUICK, experiment="elsewhere").run_id)
+    assert named.data.tags["mlflow.parentRunId"] == above
+    assert client.get_experiment(named.info.experiment_id).name == "elsewhere"
+
+
+def test_a_run_that_has_another_parent_or_store_is_not_shown_under_the_active_one(
+    active: mlflow.ActiveRun, trained: Trained, client: MlflowClient, tmp_path: Path
+) -> None:
+    given = client.get_run(train(QUICK, parent=trained.run_id).run_id)
+    assert given.data.tags["mlflow.parentRunId"] == trained.run_id
+    other = f"sqlite:///{tmp_path}/other.db"
+    apart = MlflowClient(other).get_run(train(QUICK, tracking_uri=other).run_id)
+    assert "mlflow.parentRunId" not in apart.data.tags
+    assert train(QUICK, offline=True).offline
 
 
 def test_a_long_run_can_be_watched(uri: str, client: MlflowClient) -> None:

@@ -9,6 +9,7 @@ from reproven.errors import RecordError
 from reproven.files import disk, names
 from reproven.proof.evidence import Evidence
 from reproven.proof.verdict import Verdict
+from reproven.store.children import enclosing
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT
 from reproven.values.record import Record
@@ -24,7 +25,8 @@ OF_BUNDLES = "replays"  # the experiment for replays of runs that are in no expe
 def shown_under(found: Evidence, store: Store) -> tuple[str | None, str]:
     """The run under which a replay is shown, and the experiment."""
     if found.tags is None:
-        return None, OF_BUNDLES
+        above, around = enclosing(store)
+        return above, around if above else OF_BUNDLES
     return found.source, store.snapshot(found.source).experiment
 
 

@@ -18,6 +18,7 @@ from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
 from reproven.store.address import run_of_mlflow, without_credentials
+from reproven.store.children import enclosing
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
 from reproven.values.model_name import registration_problems
@@ -65,7 +66,7 @@ def train(
     recipe: Recipe,
     *,
     tracking_uri: str | None = None,
-    experiment: str = "Default",
+    experiment: str | None = None,
     run_name: str | None = None,
     histogram_every: int | None = None,
     checkpoint_every: str | None = None,
@@ -84,7 +85,8 @@ def train(
     Args:
         recipe: What to train; its `data` may be a path.
         tracking_uri: Where to track; None takes MLflow's own choice.
-        experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
+        experiment: The experiment's name; None takes that of the run around it, else Default. An adopted run
+            (`mlflow run`) stays in its own.
         run_name: None names the run by variant, optimizer and the recipe's digest.
         histogram_every: Epochs between two histograms of the weights; None takes a third of the epochs.
         checkpoint_every: `100steps` or `2epochs` between two checkpoints; None takes an epoch, and a few
@@ -94,7 +96,8 @@ def train(
         alias: Points this alias at the registered version.
         offline: Asks no store now; `sync` makes the run later, with its original times.
         figures: Whether its figures are drawn; `draw` does it any time later.
-        parent: The run that it is shown under. It is then a run of its own even under `mlflow run`.
+        parent: The run that it is shown under. It is then a run of its own even under `mlflow run`. None
+            takes MLflow's active run, where that is in the same store, unless offline.
         logbook_id: Names the logbook, so that it is found again; None takes a new name.
         prune: Asked after each epoch whether to stop: told the epochs completed and the errors after them,
             it says why, or nothing.
@@ -129,12 +132,15 @@ def train(
     made = prepare(recipe)
     inputs = inputs_of(made, code.code(state), environment.describe())
     store = None if offline else Store(tracking_uri)
+    if store is not None and parent is None:
+        parent, around = enclosing(store)
+        experiment = experiment or around
     plan = conduct.planned(
         made,
         state,
         kind=logbook.TRAIN,
         tracking_uri=without_credentials(address(tracking_uri)),
-        experiment=experiment,
+        experiment=experiment or "Default",
         name=run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
         histogram_every=histogram_every or math.ceil(recipe.epochs / 3),
         parent=parent,

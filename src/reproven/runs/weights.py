@@ -12,6 +12,7 @@ from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_text
 from reproven.machine import code, environment
 from reproven.store.address import without_credentials
+from reproven.store.children import enclosing
 from reproven.store.images import write_image
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, HAS_IMAGES, PREFIX, code_tags
@@ -44,7 +45,7 @@ def weights(
     blueprint: Blueprint,
     *,
     tracking_uri: str | None = None,
-    experiment: str = "Default",
+    experiment: str | None = None,
     run_name: str | None = None,
 ) -> Initialised:
     """Builds and initialises a network, and logs its weights and their histograms.
@@ -52,7 +53,7 @@ def weights(
     Args:
         blueprint: What to build.
         tracking_uri: Where to track; None takes MLflow's own choice.
-        experiment: The experiment's name; an adopted run (`mlflow run`) stays in its own.
+        experiment: As for `train`; so is the run that it is shown under.
         run_name: None names the run by network and scheme.
 
     Raises:
@@ -64,8 +65,10 @@ def weights(
     scheme = blueprint.init.partition(":")[0]
     figure = figures.weights({"": found}, f"Initial weights of {blueprint.network}, {blueprint.init}")
     store = Store(tracking_uri)
+    parent, around = enclosing(store)
+    name = run_name or f"{blueprint.network}-{scheme}"
     with (
-        store.run(experiment=experiment, name=run_name or f"{blueprint.network}-{scheme}") as run,
+        store.run(experiment=experiment or around, name=name, parent=parent) as run,
         tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
     ):
         folder = Path(temporary)

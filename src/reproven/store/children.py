@@ -1,14 +1,32 @@
-"""Nested runs: a sweep's run in a store, and the runs below it."""
+"""Nested runs: a sweep's run in a store, the runs below it, and the user's own run around all."""
 
 from __future__ import annotations
 
+import mlflow
+
+from reproven.store.address import run_of_mlflow
 from reproven.store.open_run import asking
-from reproven.store.store import Store
+from reproven.store.store import Store, address
 from reproven.store.summary import Summary
 from reproven.store.tags import PARENT, PREFIX, RECIPE_TAG
 
 SWEEP = f"{PREFIX}sweep.sha256"  # on a sweep's run: the digest of its study
 CONTINUED = f"{PREFIX}sweep.continued"  # on a sweep's run: the one that has its runs now
+
+
+def enclosing(store: Store) -> tuple[str | None, str]:
+    """The run under which new ones are shown: the one that the user has made MLflow's active run here.
+
+    It is only looked at. None is active for us where it is in another store, or where `mlflow run` made a run
+    that is to be taken on.
+
+    Returns:
+        Its id, None for none; and the name of the experiment for runs that name none.
+    """
+    active = mlflow.active_run()
+    if active is None or address(None) != store.uri or run_of_mlflow() is not None:
+        return None, "Default"
+    return active.info.run_id, store.snapshot(active.info.run_id).experiment
 
 
 def sweeps(store: Store, experiment: str, sha256: str) -> list[Summary]:

@@ -20,7 +20,7 @@ from reproven.store.children import SWEEP
 from reproven.store.open_run import Run
 from reproven.store.store import Store
 from reproven.store.summary import Summary
-from reproven.store.tags import DESCRIPTION, HEARTBEAT, PREFIX
+from reproven.store.tags import DESCRIPTION, HEARTBEAT, PARENT, PREFIX
 from reproven.sweeps import results
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.proposals import Score
@@ -124,20 +124,22 @@ class Parent:
             self.run.upload(Path(folder))
 
 
-def parent_of(study: Study, store: Store, *, experiment: str, run_name: str | None) -> Parent:
+def parent_of(study: Study, store: Store, *, experiment: str | None, run_name: str | None) -> Parent:
     """The sweep's run: the one that `mlflow run` made, or of the same sweep before, or a new one.
 
     Args:
         study: What is swept.
         store: Where.
-        experiment: The experiment's name; a run that `mlflow run` made stays in its own.
+        experiment: The experiment's name; None takes that of the run around it, else Default. A run that
+            `mlflow run` made stays in its own.
         run_name: None names the sweep by its axes.
 
     Raises:
         StoreError: The store refuses.
     """
     adopted = run_of_mlflow()
-    experiment = store.snapshot(adopted).experiment if adopted else experiment
+    above, around = children.enclosing(store)
+    experiment = store.snapshot(adopted).experiment if adopted else experiment or around
     earlier = children.sweeps(store, experiment, study.sha256)
     if adopted is not None:
         run = store.adopt(adopted)
@@ -146,7 +148,8 @@ def parent_of(study: Study, store: Store, *, experiment: str, run_name: str | No
         run.go_on()
     else:
         name = run_name or "sweep of " + (" × ".join(axis.name for axis in study.axes) or "seeds")
-        run = store.create(experiment, name, {SWEEP: study.sha256}, None)
+        tags = {SWEEP: study.sha256, **({PARENT: above} if above else {})}
+        run = store.create(experiment, name, tags, None)
     return Parent(study=study, store=store, experiment=experiment, run=run, earlier=earlier)
 
 

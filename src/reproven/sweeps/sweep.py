@@ -36,7 +36,7 @@ def sweep(
     study: Study,
     *,
     tracking_uri: str | None = None,
-    experiment: str = "Default",
+    experiment: str | None = None,
     run_name: str | None = None,
     jobs: int | None = None,
     executor: str = PROCESSES,
@@ -51,7 +51,8 @@ def sweep(
     Args:
         study: What to train.
         tracking_uri: Where to track; None takes MLflow's own choice.
-        experiment: The experiment's name; under `mlflow run` that of the run which MLflow made.
+        experiment: The experiment's name; None takes that of the run that is active, under which a new sweep
+            is shown, else Default. Under `mlflow run` it is that of the run which MLflow made.
         run_name: None names the sweep by its axes.
         jobs: Processes of this machine; None takes one for each core.
         executor: `processes`, or `dask://HOST:PORT` for a Dask cluster.
