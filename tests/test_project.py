@@ -101,7 +101,7 @@ def adopted(uri: str, client: MlflowClient, tmp_path_factory: pytest.TempPathFac
         *(os.path.relpath(ROOT, folder), "--env-manager", "local"),
         *("--experiment-name", "adopted", "--run-name", "mine"),
         *("-P", "variant=sequential", "-P", "optimizer=adam", "-P", "lr=1e-3", "-P", "epochs=2"),
-        *("-P", "layer_lr=hidden=1e-4,regression=0.010", "-P", "hidden=10"),
+        *("-P", "layer_lr=hidden=1e-4, regression=0.010", "-P", "hidden=10"),
         uri=uri,
         cwd=folder,
     )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+from typing import Any
+
+import pytest
+
 from comparing import run
 from reproven.comparisons import overview
 from reproven.comparisons import words as words
 from reproven.comparisons.params import canonical
+from reproven.values.options import spell
+from reproven.values.recipe import Recipe
 
 
 def test_an_option_that_only_one_optimizer_has_is_no_difference_of_its_own() -> None:
@@ -40,3 +47,26 @@ def test_a_rate_is_a_number_however_it_was_spelt() -> None:
         "nesterov": "true",
     }
     assert canonical({"lr": "a tenth", "betas": "1;2"}) == {"lr": "a tenth", "betas": "1;2"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "changed"),
+    [
+        ({"hidden": "8, 4"}, {"hidden": (8, 4)}),
+        ({"hidden": "08,4"}, {"hidden": (8, 4)}),
+        ({"data": "/my tables/houses.csv"}, {"data": "houses.csv"}),
+        ({"drop": "B,AGE, B"}, {"drop": ("AGE", "B")}),
+        ({"init": "normal:std=.5"}, {"init": "normal:mean=0.0,std=0.5"}),
+        ({"seed": "+7", "test_size": "0"}, {"seed": 7, "test_size": 0.0}),
+        ({"optimizer": "adam", "betas": ".9, 0.99"}, {"optimizer": "adam", "betas": (0.9, 0.99)}),
+        ({"momentum": "0.90", "nesterov": "YES"}, {"momentum": 0.9, "nesterov": True}),
+        ({"layer_lr": "regression=1e-2, hidden1=1"}, {"layer_lr": (("hidden1", 1), ("regression", 0.01))}),
+    ],
+)
+def test_a_param_has_the_spelling_of_its_recipe_whatever_was_typed(
+    typed: dict[str, str], changed: dict[str, Any]
+) -> None:
+    logged = {name: spell(value) for name, value in Recipe(**changed).to_dict().items()}
+    assert canonical({**logged, **typed}) == canonical(logged)
+    by_mlflow = {name: shlex.quote(text) for name, text in typed.items()}
+    assert canonical(by_mlflow) == canonical(typed)

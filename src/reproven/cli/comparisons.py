@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FIELDS = replace(
     kinds.words("Params that tell groups apart; all that differ, seeds apart, where not given.", "optimizer"),
     metavar="FIELD,…",
+    cast=tuple,
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reproven.errors import name_among
+from reproven.values.options import as_typed, spell
 from reproven.values.recipe import OPTIMIZERS, OPTIONS
 
 Params = Mapping[str, str]
@@ -36,7 +37,7 @@ def field_problems(by: Sequence[str]) -> list[str]:
 
 def canonical(params: Params) -> dict[str, str]:
     """The params that a recipe has, each in its one spelling: 0.001 where a run was told 1e-3."""
-    return {name: _spelled(name, params[name]) for name in OPTIONS if params.get(name)}
+    return {name: _spelled(name, as_typed(params[name])) for name in OPTIONS if params.get(name)}
 
 
 def _spelled(name: str, text: str) -> str:
@@ -44,14 +45,9 @@ def _spelled(name: str, text: str) -> str:
         return Path(text).name
     option = OPTIONS[name]
     try:
-        value = option.cast(option.read(text))
+        return spell(option.cast(option.read(text)))
     except (ValueError, TypeError, OverflowError):
         return text
-    if not isinstance(value, tuple):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if name in ("layer_lr", "drop"):  # whose order says nothing
-        value = tuple(sorted(value))
-    return ",".join("=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)
 
 
 def differing(runs: Sequence[Params]) -> dict[str, list[str]]:
@@ -104,9 +100,7 @@ def _is_default(name: str, runs: Sequence[Params]) -> bool:
 
 def _default(name: str, optimizer: str) -> str | None:
     default = OPTIMIZERS.get(optimizer, {}).get(name)
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return None if default is None else str(default).lower()
+    return None if default is None else spell(default)
 
 
 def _is_meant(name: str, runs: Sequence[Params], chosen: Sequence[str]) -> bool:

@@ -104,11 +104,10 @@ def other_params(params: Mapping[str, str], recipe: Recipe) -> Iterator[str]:
 
 
 def _says(name: str, text: str, value: object) -> bool:
-    values, _ = kinds.read_all(OPTIONS, {name: text})
+    values, _ = kinds.read_all(OPTIONS, {name: kinds.as_typed(text)})
     if name not in values or not OPTIONS[name].accepts(values[name]):
         return False
-    read = OPTIONS[name].cast(values[name])
-    return bool(read == value or (name in ("drop", "layer_lr") and tuple(sorted(read)) == value))
+    return bool(OPTIONS[name].cast(values[name]) == value)
 
 
 def _in_metrics(found: Evidence) -> Iterator[str]:

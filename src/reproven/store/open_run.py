@@ -31,6 +31,7 @@ from reproven.store.tags import (
     CONTEXT,
     SEAL,
 )
+from reproven.values.options import spell
 
 if TYPE_CHECKING:
     from reproven.training.data import Dataset
@@ -88,7 +89,7 @@ class Run:
 
         A param that `mlflow run` logged keeps its spelling (`1e-3` for 0.001): MLflow refuses a second.
         """
-        new = {key: spell(value) for key, value in params.items() if key not in self.known_params}
+        new = {key: _spelled(value) for key, value in params.items() if key not in self.known_params}
         with asking(f"describe the run {self.id}", self.uri):
             self.client.log_batch(
                 self.id,
@@ -219,14 +220,9 @@ def _is_unfinished(path: Path) -> bool:
     return not path.is_file() or (path.name.startswith(".") and path.name.endswith(".new"))
 
 
-def spell(value: Any) -> str:
-    """A param's value as text: lists with commas, pairs with =, true and false in lower case."""
-    if isinstance(value, dict):
-        text = ",".join(f"{key}={item}" for key, item in value.items())
-    elif isinstance(value, list | tuple):
-        text = ",".join(str(item) for item in value)
-    else:
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+def _spelled(value: Any) -> str:
+    """A param's value as text, whole or cut where MLflow would do it without a word."""
+    text = spell(value)
     if len(text) > _LONGEST_PARAM:
         return f"{text[: _LONGEST_PARAM - 40]}… (whole in recipe.json)"
     return text

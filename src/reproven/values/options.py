@@ -7,6 +7,7 @@ checks and the errors are all derived from it, so each fact about an option is s
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,26 @@ def read_checked(options: Mapping[str, Option], texts: Mapping[str, str]) -> tup
 
 class Explained(ValueError):
     """A value that cannot be read, with a sentence for the user that says why."""
+
+
+def spell(value: Any) -> str:
+    """A value as one would type it: lists with commas, pairs with =, true and false in lower case."""
+    if isinstance(value, Mapping):
+        return spell(tuple(value.items()))
+    if isinstance(value, list | tuple):
+        return ",".join(
+            "=".join(map(spell, item)) if isinstance(item, tuple) else spell(item) for item in value
+        )
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_typed(param: str) -> str:
+    """A param as it was typed: `mlflow run` logs what it hands to a shell, in quotes where that needs them."""
+    try:
+        words = shlex.split(param)
+    except ValueError:
+        return param
+    return words[0] if len(words) == 1 and shlex.quote(words[0]) == param else param
 
 
 def is_number(value: Any) -> bool:
@@ -182,14 +203,14 @@ def flag(help: str) -> Option:
 
 
 def words(help: str, example: str) -> Option:
-    """Names, separated by commas; the option may be repeated."""
+    """Names, separated by commas, whose order says nothing; the option may be repeated."""
     return Option(
         help=help,
         read=_parts,
         holds=lambda value: _is_list_of(_is_text, value),
         must="names, separated by commas",
         example=example,
-        cast=tuple,
+        cast=lambda value: tuple(sorted(set(value))),
         metavar="COLUMN,…",
         repeats=True,
         has_commas=True,
@@ -229,7 +250,7 @@ def betas(help: str, example: str) -> Option:
 
 
 def rates(help: str, example: str) -> Option:
-    """NAME=RATE pairs with rates greater than 0, separated by commas."""
+    """NAME=RATE pairs with rates greater than 0, separated by commas, whose order says nothing."""
 
     def read(text: str) -> list[tuple[str, float]]:
         pairs = [part.rpartition("=") for part in _parts(text)]
@@ -245,7 +266,7 @@ def rates(help: str, example: str) -> Option:
         holds=lambda value: _is_list_of(is_rate, value),
         must="NAME=RATE pairs with rates greater than 0, separated by commas",
         example=example,
-        cast=lambda value: tuple((name, float(rate)) for name, rate in value),
+        cast=lambda value: tuple(sorted((name, float(rate)) for name, rate in value)),
         metavar="LAYER=RATE,…",
         has_commas=True,
     )

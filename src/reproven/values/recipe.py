@@ -285,6 +285,4 @@ def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
         kept[name] = default if kept[name] is None else kept[name]
     if kept["split_seed"] is None:
         kept["split_seed"] = kept["seed"]
-    kept["layer_lr"] = tuple(sorted(kept["layer_lr"]))
-    kept["drop"] = tuple(sorted(set(kept["drop"])))
     return kept
