@@ -415,6 +415,7 @@ ODD_PICKLE: list[tuple[str, bytes, str]] = [
     ("a persistent id", b"\x80\x02K\x01Q.", "the arguments of a call are no tuple"),
     ("a persistent id by text", b"P../../ran\n.", "has the instruction PERSID"),
     ("a call of a text", b"\x80\x02X\x01\x00\x00\x00a)R.", "what is called has no name"),
+    ("a second state", b"\x80\x02ccollections\nOrderedDict\n)R}b}b.", "what gets a state cannot have one"),
     ("a state for a dict", b"\x80\x02}}b.", "what gets a state cannot have one"),
     ("only a mark", b"\x80\x02(.", "it holds a object"),
     ("a mark as a key", b"\x80\x02}((s.", "its pickle is broken"),
@@ -445,8 +446,29 @@ def saved(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def rebuilt(**changed: Any) -> bytes:
-    """The pickle of one tensor's rebuilding, with some of its arguments replaced."""
+ORDERED = b"ccollections\nOrderedDict\n)R"
+ITEM, KEPT = b"X\x01\x00\x00\x00aK\x01s", b"}X\x01\x00\x00\x00aK\x01sb"
+HOOKS = {
+    "an item": ORDERED + ITEM,
+    "a state": ORDERED + KEPT,
+    "pairs": b"ccollections\nOrderedDict\n]\x85R",
+    "a class": b"ccollections\nOrderedDict\n",
+    "nothing": b"N",
+    "another call": b"c__builtin__\nset\n)R",
+}
+
+
+def rebuilt(
+    *, hooks: bytes = ORDERED, parameter: bytes | None = None, more: bytes = b"", **changed: Any
+) -> bytes:
+    """The pickle of one tensor's rebuilding, with some of its arguments replaced.
+
+    Args:
+        hooks: The tensor's, as instructions.
+        parameter: Those of a parameter that it is then the data of.
+        more: A second storage.
+        changed: Other arguments.
+    """
     numbers = {
         "key": "0",
         "count": 2,
@@ -455,22 +477,46 @@ def rebuilt(**changed: Any) -> bytes:
         "shape": (2,),
         "stride": (1,),
     } | changed
+    opened, closed = b"", b""
+    if parameter is not None:
+        opened, closed = b"ctorch._utils\n_rebuild_parameter\n(", b"\x88" + parameter + b"tR"
     return torch_archive(
-        b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
+        b"\x80\x02}X\x01\x00\x00\x00w"
+        + opened
+        + b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
         + f"ctorch\n{numbers['kind']}\n".encode()
         + b"".join(pickle.dumps(v, protocol=2)[2:-1] for v in (numbers["key"], "cpu", numbers["count"]))
         + b"tQ"
         + b"".join(pickle.dumps(numbers[name], protocol=2)[2:-1] for name in ("offset", "shape", "stride"))
-        + b"\x89ccollections\nOrderedDict\n)RtRs.",
-        **{"data/0": bytes(8)},
+        + b"\x89"
+        + hooks
+        + b"tR"
+        + closed
+        + b"s.",
+        **{"data/0": bytes(8), **({"data/1": more} if more else {})},
     )
 
 
-def test_the_pickle_that_the_odd_ones_are_made_from_is_sound(tmp_path: Path) -> None:
-    (tmp_path / "sound.pth").write_bytes(rebuilt())
+@pytest.mark.parametrize("parameter", [None, ORDERED])
+def test_the_pickle_that_the_odd_ones_are_made_from_is_sound(parameter: bytes | None, tmp_path: Path) -> None:
+    (tmp_path / "sound.pth").write_bytes(rebuilt(parameter=parameter))
     read = read_torch(tmp_path / "sound.pth")
     assert isinstance(read, dict)
     assert torch.equal(read["w"], torch.zeros(2))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("hooks", HOOKS.values(), ids=HOOKS)
+def test_hooks_of_a_tensor_and_of_a_parameter_are_refused(hooks: bytes) -> None:
+    for content in (rebuilt(hooks=hooks), rebuilt(hooks=hooks, parameter=ORDERED), rebuilt(parameter=hooks)):
+        assert "its tensor 'w' has hooks" in refusal(content)
+
+
+def test_a_pickle_without_tensors_that_is_absurdly_large_is_refused_unread() -> None:
+    assert "its pickle has 67108865 bytes, and at most 67108864 are read" in refusal(
+        torch_archive(b"\x80" + bytes(1 << 26))
+    )
+    assert "its pickle has protocol 0" in refusal(torch_archive(b"\x80" + bytes((1 << 26) - 1)))
 
 
 wide = torch.zeros(4, 4)
@@ -504,6 +550,7 @@ ODD_TENSOR: list[tuple[str, Callable[[], bytes], str]] = [
         lambda: rebuilt(key="../../ran"),
         "has the storage '../../ran', which is not there",
     ),
+    ("a storage of no tensor", lambda: rebuilt(more=b"x"), "its record data/1 belongs to no tensor"),
     ("a number as storage", lambda: rebuilt(key=0), "has the storage 0, which is not there"),
     ("a wrong type", lambda: rebuilt(kind="DoubleStorage"), "has a storage of 2 numbers in 8 bytes"),
     ("transposed", lambda: saved({"w": torch.zeros(2, 3).t()}), "has the strides (1, 3), not those of"),

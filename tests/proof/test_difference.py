@@ -9,76 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recording import CODE, ENVIRONMENT, NAMES, digest, record, with_outcome
 from reproven import Recipe
 from reproven.proof import difference, verdict
 from reproven.proof.difference import ulps
 from reproven.values import changes
 from reproven.values.changes import Change
-from reproven.values.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
-
-NAMES = ("hidden.weight", "hidden.bias")
-CODE = Code(source_sha256="e" * 64, commit="a" * 40, branch="main")
-LOSSES = (10.0, 5.0, 4.0, 2.5, 2.0, 1.5)
-ENVIRONMENT = {
-    "python": "3.11.9",
-    "packages": {"numpy": "2.4.6", "torch": "2.13.0"},
-    "torch": {"version": "2.13.0+cpu", "threads": 1, "interop_threads": 2},
-    "profile": "portable",
-    "cpu": "one",
-    "machine": "x86_64",
-    "system": "Linux 6.1",
-    "installed": {"numpy": "2.4.6"},
-    "variables": {},
-}
-
-
-def digest(*parts: object) -> str:
-    return all_weights_sha256(map(repr, parts))
-
-
-def record(*, weights: float = 0.5, steps: int = 6, **inputs: Any) -> Record:
-    """Three epochs of two steps; `weights` is the first final weight."""
-    final = {name: digest(name, "final") for name in NAMES}
-    return Record(
-        inputs=Inputs(
-            **{
-                "recipe": Recipe(epochs=3, profile="portable"),
-                "split_sha256": digest("split"),
-                "code": CODE,
-                "environment": ENVIRONMENT,
-                "standardisation": {"mean": digest("mean"), "scale": digest("scale")},
-                "initial_weights": {name: digest(name, "initial") for name in NAMES},
-                **inputs,
-            }
-        ),
-        outcome=Outcome(
-            steps=tuple(Step(s, s // 2, s % 2, LOSSES[s], s % 2 == 1) for s in range(steps)),
-            step_weights=tuple(
-                short(final[name] if s == steps - 1 else digest(name, s) for name in NAMES)
-                for s in range(steps)
-            ),
-            epoch_weights=(digest(0), digest(1), all_weights_sha256(final.values())),
-            final_weights=final,
-            predictions={"train": digest("predictions")},
-            errors={"train_rmse": 3.5},
-            failure=None,
-        ),
-        weights={"hidden.weight": np.array([[weights, 1.0]], dtype=np.float32)},
-    )
-
-
-def with_outcome(found: Record, **changed: Any) -> Record:
-    return replace(found, outcome=replace(found.outcome, **changed))
+from reproven.values.record import Record
 
 
 def with_environment(**changed: Any) -> Record:
     return record(environment={**ENVIRONMENT, **changed})
-
-
-def test_a_record_reads_back_as_it_was_written() -> None:
-    found = record()
-    texts = {**found.inputs.texts(), **found.outcome.texts()}
-    assert replace(found, weights={}) == Record.read(texts.__getitem__)
 
 
 def test_equal_records_are_identical() -> None:
@@ -145,6 +86,7 @@ def test_final_weights_are_compared_element_by_element() -> None:
     )
 
 
+TWO_THREADS: dict[str, Any] = {**ENVIRONMENT["torch"], "threads": 2}
 CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("recipe.lr", {"recipe": Recipe(epochs=3, profile="portable", lr=0.002)}),
     ("recipe.optimizer", {"recipe": Recipe(epochs=3, profile="portable", optimizer="rmsprop", momentum=0)}),
@@ -153,6 +95,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("code.commit", {"code": replace(CODE, commit="b" * 40, source_sha256="f" * 64)}),
     ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
     ("environment.packages.numpy", {"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}),
+    ("environment.torch.threads", {"environment": {**ENVIRONMENT, "torch": TWO_THREADS}}),
     ("environment.python", {"environment": {**ENVIRONMENT, "python": "3.11.1"}}),
     ("standardisation's scale", {"standardisation": {"mean": digest("mean"), "scale": digest("other")}}),
     ("initial weights of hidden.bias", {"initial_weights": {"hidden.weight": digest(NAMES[0], "initial")}}),
@@ -199,12 +142,12 @@ def test_what_changes_no_bit_is_no_cause() -> None:
 @pytest.mark.parametrize(
     ("changed", "profile", "verdict_expected"),
     [
-        ({"torch": {**ENVIRONMENT["torch"], "version": "2.14.0"}}, "portable", "INCONCLUSIVE"),  # type: ignore[dict-item]
+        ({"torch": {**ENVIRONMENT["torch"], "version": "2.14.0"}}, "portable", "INCONCLUSIVE"),
         ({"machine": "aarch64"}, "portable", "INCONCLUSIVE"),
         ({"profile": "native"}, "portable", "INCONCLUSIVE"),
         ({"cpu": "another"}, "portable", "DIVERGED"),
         ({"cpu": "another", "profile": "native"}, "native", "INCONCLUSIVE"),
-        ({"torch": {**ENVIRONMENT["torch"], "threads": 2}}, "native", "DIVERGED"),  # type: ignore[dict-item]
+        ({"torch": {**ENVIRONMENT["torch"], "threads": 2}}, "native", "DIVERGED"),
     ],
 )
 def test_it_cannot_be_asked_fairly_of_another_torch_or_machine(
@@ -245,6 +188,18 @@ def test_a_zero_of_another_sign_is_a_difference() -> None:
     apart = difference.between(with_outcome(old, steps=steps), with_outcome(old, steps=negative))
     assert apart.first is not None
     assert apart.first.ulp == 0
+
+
+def test_two_losses_that_are_no_numbers_are_no_difference() -> None:
+    old = record()
+    first, *rest = old.outcome.steps
+    one, other = (with_outcome(old, steps=(replace(first, loss=nan), *rest)) for nan in (math.nan, -math.nan))
+    apart = difference.between(one, other)
+    assert (apart.first, apart.loss) == (None, None)
+    assert {count.differ for count in apart.counts} == {0}
+    apart = difference.between(one, old)
+    assert apart.first is not None
+    assert (apart.first.what, apart.first.step, apart.first.ulp) == ("loss", 0, None)
 
 
 def test_a_shorter_record_is_a_difference() -> None:

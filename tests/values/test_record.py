@@ -1,0 +1,111 @@
+"""A record reads back as it was written, and is refused where it contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from recording import digest, record, with_outcome
+from reproven.errors import RecordError
+from reproven.values.record import Record, all_weights_sha256
+
+
+def texts(found: Record) -> dict[str, str]:
+    return {**found.inputs.texts(), **found.outcome.texts()}
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    for found in (record(), pruned(), failed()):
+        assert replace(found, weights={}) == Record.read(texts(found).__getitem__)
+
+
+def pruned() -> Record:
+    """Two of three epochs."""
+    return with_outcome(record(steps=4), pruned="worse")
+
+
+def failed() -> Record:
+    """A step and a half of the second epoch."""
+    return with_outcome(record(steps=3), failure="The loss became inf", epoch_weights=(digest(0),))
+
+
+LAST = "The last step in weights.csv is not what outcome.json says of the final weights."
+LAST_EPOCH = "The last epoch in outcome.json is not what it says of the final weights."
+WHOLE = record().outcome
+FINAL = all_weights_sha256(WHOLE.final_weights.values())
+CONTRADICTIONS: list[tuple[Record, str]] = [
+    (record(steps=4), "recipe.json says 3 epochs, but losses.csv has 2 whole ones."),
+    (
+        with_outcome(record(), step_weights=(*WHOLE.step_weights[:-1], WHOLE.step_weights[0])),
+        LAST,
+    ),
+    (
+        with_outcome(record(), step_weights=(*WHOLE.step_weights, WHOLE.step_weights[-1])),
+        "losses.csv has 6 steps, but weights.csv has 7.",
+    ),
+    (with_outcome(record(), epoch_weights=(FINAL, FINAL, digest(2))), LAST_EPOCH),
+    (with_outcome(record(), epoch_weights=()), LAST_EPOCH),
+    (with_outcome(pruned(), epoch_weights=(FINAL, digest(2))), LAST_EPOCH),
+    (
+        with_outcome(failed(), step_weights=failed().outcome.step_weights[:2]),
+        f"losses.csv has 3 steps, but weights.csv has 2. {LAST}",
+    ),
+    (
+        with_outcome(failed(), failure=None, pruned="worse"),
+        "outcome.json says that the run was pruned, but losses.csv ends within an epoch.",
+    ),
+    (
+        with_outcome(record(), steps=(), step_weights=(), epoch_weights=(), pruned="worse"),
+        "outcome.json says that the run was pruned, but losses.csv ends within an epoch.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("found", "words"), CONTRADICTIONS)
+def test_an_outcome_that_contradicts_itself_or_its_recipe_is_refused(found: Record, words: str) -> None:
+    with pytest.raises(RecordError) as error:
+        Record.read(texts(found).__getitem__)
+    assert str(error.value) == words
+
+
+def test_a_run_that_failed_in_its_first_step_is_a_record() -> None:
+    found = with_outcome(failed(), steps=(), step_weights=(), epoch_weights=())
+    assert Record.read(texts(found).__getitem__) == replace(found, weights={})
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("losses.csv", "\n3,1,1,", "\n3,2,1,", "losses.csv has step 3, epoch 2, batch 1 after step 2."),
+        ("losses.csv", "\n3,1,1,", "\n4,1,1,", "losses.csv has step 4, epoch 1, batch 1 after step 2."),
+        ("losses.csv", "\n0,0,0,", "\n0,0,1,", "losses.csv has step 0, epoch 0, batch 1 after step -1."),
+        ("losses.csv", "2.5,40200000", "2.5,40200001", "losses.csv, step 3 says 2.5, but its bits 402000"),
+        ("losses.csv", "2.5,40200000", "2.5,4020", "losses.csv, step 3 cannot be read: "),
+        ("losses.csv", "2.5,40200000", "nan,40200000", "losses.csv, step 3 says nan, but its bits"),
+        ("losses.csv", "2.5,40200000", "2.5,7fc00000", "losses.csv, step 3 says 2.5, but its bits"),
+        ("weights.csv", "\n3,", "\n2,", "weights.csv has step 2 where step 3 must be."),
+        ("outcome.json", '"format": 1', '"format": 2', "outcome.json is not of format 1, which this version"),
+        ("outcome.json", '"failure": null,', "", "outcome.json lacks a field or has a wrong one: 'failure'."),
+        ("inputs.json", '"format": 1', '"format": 2', "inputs.json is not of format 1, which this version"),
+        ("inputs.json", '"branch"', '"bench"', "inputs.json lacks a field or has a wrong one: "),
+        ("inputs.json", f'"mean": "{digest("mean")}"', '"mean": 1', "inputs.json lacks a field"),
+        ("recipe.json", '"epochs":3', '"epochs":0', "recipe.json: epochs is 0, but must be"),
+        ("environment.json", '"portable"', '"native"', "recipe.json says that the profile is portable, but"),
+    ],
+)  # fmt: skip
+def test_a_text_that_was_edited_is_refused(name: str, old: str, new: str, words: str) -> None:
+    edited: Mapping[str, Any] = texts(record())
+    assert edited[name].count(old) == 1
+    edited = {**edited, name: edited[name].replace(old, new)}
+    with pytest.raises(RecordError) as error:
+        Record.read(edited.__getitem__)
+    assert str(error.value).startswith(words)
+
+
+def test_a_loss_that_is_no_number_reads_back() -> None:
+    steps = (*WHOLE.steps[:-1], replace(WHOLE.steps[-1], loss=float("nan")))
+    found = Record.read(texts(with_outcome(record(), steps=steps)).__getitem__)
+    assert repr(found.outcome.steps[-1].loss) == "nan"
