@@ -152,6 +152,8 @@ def test_all_bad_options_of_a_command_are_told_in_one_error() -> None:
     lines, names = [], []
     for name, command in main.commands.items():
         asked = [option for option in options(command) if (name, option.name) not in LATE]
+        if not asked:
+            continue
         given = [f"{option.opts[0]}={bad_values(option)[1]}" for option in asked]
         lines.append([name, *arguments(command), *given])
         names.append([str(option.name) for option in asked])
