@@ -96,7 +96,7 @@ def test_no_two_names_are_mistaken_for_one_another() -> None:
 @pytest.mark.parametrize(
     ("what", "pattern", "allowed"),
     [
-        ("imports MLflow", r"^\s*(import|from) mlflow\b", {"store"}),
+        ("imports MLflow", r"^\s*(import|from) mlflow\b", {"store", "serving"}),
         ("starts processes", r"\bsubprocess\b|\bos\.(fork|exec|spawn|system)", {"machine"}),
         ("prints", r"\bprint\(|\bclick\.echo\(", {"cli"}),
         ("reads options", r"^\s*(import|from) click\b", {"cli"}),

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reproven.arithmetic import profiles
-from reproven.errors import RevivalError
+from reproven.errors import DataError, RevivalError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from reproven.networks import Regressor
@@ -29,13 +28,28 @@ class ServedRegressor:
         self.regressor = regressor
 
     def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
-        """Predictions, (rows,) float32, for the raw feature columns of a table."""
+        """Predictions, (rows,) float32, for the raw feature columns of a table.
+
+        Raises:
+            MlflowException: A value is no number; names column and row. MLflow's server answers with 400.
+        """
         import torch
 
-        raw = np.array(table[list(self.regressor.features)], dtype=np.float64)
+        raw = self._raw(table)
         with torch.inference_mode():
             predicted: np.ndarray = self.regressor(torch.from_numpy(raw)).numpy()
         return predicted
+
+    def _raw(self, table: pd.DataFrame) -> np.ndarray:
+        from reproven.files.columns import numeric
+
+        features = self.regressor.features
+        try:
+            return numeric(table, features, "The table", kept=features)
+        except DataError as error:
+            from mlflow.exceptions import MlflowException
+
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
 def _load_pyfunc(path: str) -> ServedRegressor:

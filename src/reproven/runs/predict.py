@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from reproven.errors import DataError, name_among
+from reproven.files.columns import numeric
 from reproven.runs.revive import revive
 from reproven.training import data, evaluation
 
@@ -46,5 +47,5 @@ def predict(
             f"{table} has no column {', '.join(missing)}, which the model needs. "
             f"{name_among(missing[0], frame.columns)}"
         )
-    raw = data.numeric(frame, features, str(table), kept=features)
+    raw = numeric(frame, features, str(table), kept=features)
     return regressor.target, evaluation.predictions(regressor, torch.from_numpy(raw))

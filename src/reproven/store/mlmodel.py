@@ -17,6 +17,7 @@ import yaml
 from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 from numpy import dtype
 
 from reproven.files.names import MODEL
@@ -27,7 +28,8 @@ PACKAGES = ("torch", "mlflow", "numpy", "pandas")
 #: This package's modules that it imports; a test follows their imports.
 MODULES = (
     *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
-    *("files", "files.archive", "files.disk", "files.models", "files.names", "files.pickles"),
+    *("files", "files.archive", "files.columns", "files.disk", "files.models", "files.names"),
+    "files.pickles",
 )
 NOTED = "registered_model_meta"  # which MLflow writes beside a registered model that it loads
 EXAMPLE = "input_example.json"
@@ -51,8 +53,8 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         model_uuid=entry.model_id,
         model_id=entry.model_id,
         run_id=entry.source_run_id,
-        signature=ModelSignature(
-            inputs=Schema([ColSpec("double", name) for name in example["columns"]]),
+        signature=ModelSignature(  # MLflow takes no whole number for a double, and a CSV file may have some
+            inputs=Schema([ColSpec(AnyType(), name) for name in example["columns"]]),
             outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
         ),
         saved_input_example_info={

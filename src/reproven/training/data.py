@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError, name_among
+from reproven.files.columns import numeric
 from reproven.files.texts import json_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _ORIGINS = {
     "diabetes": "https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
 }
 _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,47 +243,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def numeric(
-    frame: pd.DataFrame, columns: tuple[str, ...], source: str, *, kept: tuple[str, ...]
-) -> np.ndarray:
-    """The named columns as numbers, (rows, columns) float64.
-
-    Args:
-        frame: Columns as read.
-        columns: Those wanted, in their order.
-        source: What errors call the table.
-        kept: Columns that no error advises to drop.
-
-    Raises:
-        DataError: A value is text, missing, infinite or too large for float32; names column and row.
-    """
-    values = np.empty((len(frame), len(columns)))
-    for index, column in enumerate(columns):
-        series = frame[column]
-        is_text = pd.api.types.is_bool_dtype(series) or not pd.api.types.is_numeric_dtype(series)
-        read = pd.to_numeric(series, errors="coerce") if is_text else series
-        values[:, index] = read.to_numpy(dtype=np.float64, na_value=np.nan)
-        usable = np.abs(values[:, index]) <= _LARGEST
-        if is_text and usable.all():  # True and False, or numbers kept as text
-            usable[0] = False
-        if not usable.all():
-            row = int(np.argmin(usable))
-            advice = "" if column in kept else f", or leave the column out with --drop {column}"
-            raise DataError(
-                f"{source}: column {column}, row {row + 1} is {_unusable(series.iloc[row])}. "
-                f"Mend or remove the row{advice}."
-            )
-    return values
-
-
-def _unusable(value: Any) -> str:
-    if pd.isna(value):
-        return "missing, but must be a number"
-    if isinstance(value, float):
-        return f"{value:g}, but must be a number that float32 can hold"
-    return f"{str(value)!r}, but must be a number"
 
 
 def split(table: Table, *, test_size: float, seed: int) -> Dataset:
