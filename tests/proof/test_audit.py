@@ -21,7 +21,7 @@ from reproven.files import manifest
 from reproven.files.manifest import Manifest
 from reproven.files.models import read_torch, write_torch
 from reproven.proof.contradictions import other_params
-from reproven.store.open_run import spell
+from reproven.values.options import spell
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def spell(value: Any) -> str:
 
 
 def as_typed(param: str) -> str:
-    """A param as it was typed: `mlflow run` logs what it hands to a shell, in quotes where that needs them."""
+    """A param as it was typed: `mlflow run` logs what it hands to a shell, in quotes where needed."""
     try:
         words = shlex.split(param)
     except ValueError:
