@@ -65,6 +65,12 @@ def sent(run: Trained) -> list[Any]:
     return [(row.key, row.step, row.timestamp, row.value) for row in rows]
 
 
+def metrics_of(model: Any) -> list[Any]:
+    """Every value of a logged model, with the dataset that it was measured on."""
+    facts = [(m.key, m.value, m.timestamp, m.step, m.dataset_name, m.dataset_digest) for m in model.metrics]
+    return sorted(facts)
+
+
 def train_apart(*arguments: str, uri: str, folder: Path) -> Trained:
     """Trains in a process of its own, from a folder that also holds its logbook."""
     variables = {**os.environ, "REPROVEN_STATE": str(folder / "state")}

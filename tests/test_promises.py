@@ -89,6 +89,12 @@ def test_a_server_holds_the_same_run_and_model(server: str, trained: Trained, cl
     assert found["metrics"] == pytest.approx(trained.metrics)  # portable, and native arithmetic
     history = MlflowClient(tracking_uri=server).get_metric_history(found["run_id"], "train_loss")
     assert len(history) == 12
+    (model,) = MlflowClient(tracking_uri=server).search_logged_models(
+        [found["experiment_id"]], f"metrics.test_rmse < 30 AND source_run_id = '{found['run_id']}'"
+    )
+    assert {m.key: m.value for m in model.metrics} == {
+        name: value for name, value in found["metrics"].items() if name != "train_loss"
+    }
     boston = data.load("boston")
     pd.DataFrame(boston.X, columns=list(boston.features)).to_csv("boston.csv", index=False)
     _, expected = predict(found["run_id"], "boston.csv", tracking_uri=server)

@@ -14,6 +14,7 @@ from conftest import ROOT, Cli
 from forging import copy, flip
 from reproven import Recipe, Trained, audit, export, import_, revive, train
 from reproven.errors import InvalidInput, RecordError
+from stopping import metrics_of
 
 
 def test_a_bundle_is_the_run_s_files_as_they_are(bundle: Path, files: Path) -> None:
@@ -51,7 +52,10 @@ def test_an_imported_run_looks_like_the_original(
     assert [(i.dataset.to_dictionary(), i.tags[0].value) for i in new.inputs.dataset_inputs] == [
         (i.dataset.to_dictionary(), i.tags[0].value) for i in old.inputs.dataset_inputs
     ]
-    assert len(new.outputs.model_outputs) == 1
+    (was,), (made,) = (run.outputs.model_outputs for run in (old, new))
+    was, made = client.get_logged_model(was.model_id), there.get_logged_model(made.model_id)
+    assert (made.name, made.params) == (was.name, was.params)
+    assert metrics_of(made) == metrics_of(was)
     for form in ("model", "state_dict", "registered"):
         raw = torch.rand(5, 13, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         there_again = revive(run_id, form, tracking_uri=uri)(raw)

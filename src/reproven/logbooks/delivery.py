@@ -24,6 +24,7 @@ from reproven.store.open_run import Run
 from reproven.store.registry import Registry
 from reproven.store.store import Store, address
 from reproven.store.tags import HEARTBEAT, LOGBOOK, PARENT, SEAL
+from reproven.values.metrics import last_errors, read_metrics
 
 _SECONDS_BETWEEN_BEATS = 30.0
 _LARGEST_PIECE = 1 << 16  # bytes of the journal at a time; about as many rows as one batch takes
@@ -197,11 +198,18 @@ class Delivery:
             model_id = self.run.unfinished_model()
         if model_id is None:
             self._note(model_id=UNKNOWN)
-            model_id = self.run.new_model()
+            model_id = self.run.new_model(self._plan.params)
         self._note(model_id=model_id)
         if not self._sent.model:
-            model = self._book.files / names.MODEL
-            self.run.fill_model(model_id, model, self._plan.example, step=self._plan.steps)
+            plan, folder = self._plan, self._book.files
+            self.run.fill_model(
+                model_id,
+                folder / names.MODEL,
+                plan.example,
+                step=plan.steps,
+                errors=last_errors(read_metrics(disk.read_text(folder / names.METRICS))),
+                datasets=plan.datasets,
+            )
             self._note(model=True)
         return f"models:/{model_id}"
 

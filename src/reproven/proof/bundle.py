@@ -19,6 +19,7 @@ from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, IMPORTED, SEAL, travels
+from reproven.values.metrics import last_errors
 
 
 def export(run: str, folder: str | Path, *, tracking_uri: str | None = None) -> Path:
@@ -117,7 +118,14 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
             run.upload(Path(temporary))
             if example is not None:
                 steps = len(found.record.outcome.steps)
-                run.fill_model(run.new_model(), Path(temporary) / names.MODEL, example, step=steps)
+                run.fill_model(
+                    run.new_model(snapshot.params),
+                    Path(temporary) / names.MODEL,
+                    example,
+                    step=steps,
+                    errors=last_errors(found.rows),
+                    datasets=snapshot.datasets,
+                )
             return run.id
 
 

@@ -144,11 +144,19 @@ class Run:
                 self.client.log_artifact(self.id, str(files[name]), str(Path(name).parent).strip(".") or None)
         return new
 
-    def new_model(self) -> str:
-        """Makes an entry for the run's model, yet empty, and returns its id."""
+    def new_model(self, params: Mapping[str, Any]) -> str:
+        """Makes an entry for the run's model, yet without files and metrics, and returns its id.
+
+        Args:
+            params: The run's, which become the model's; variant and optimizer are its name.
+        """
         with asking(f"log the model of the run {self.id}", self.uri):
             entry = self.client.create_logged_model(
-                self.info.experiment_id, name="model", source_run_id=self.id, model_type="regressor"
+                self.info.experiment_id,
+                name=f"{params['variant']}-{params['optimizer']}",
+                source_run_id=self.id,
+                params={name: spell(value) for name, value in params.items()},
+                model_type="regressor",
             )
         return str(entry.model_id)
 
@@ -160,7 +168,16 @@ class Run:
             )
         return str(found[0].model_id) if found else None
 
-    def fill_model(self, model_id: str, model: Path, example: Mapping[str, Any], *, step: int) -> None:
+    def fill_model(
+        self,
+        model_id: str,
+        model: Path,
+        example: Mapping[str, Any],
+        *,
+        step: int,
+        errors: Sequence[Row],
+        datasets: Sequence[Mapping[str, str]],
+    ) -> None:
         """Fills an entry with the model that takes raw feature columns, and makes it an output of the run.
 
         Args:
@@ -168,6 +185,8 @@ class Run:
             model: The pickled regressor.
             example: A few raw rows of the features, as `columns` and `data`.
             step: The step that the weights come from.
+            errors: The model's, rows that the run has too: the store keeps one of those that are equal.
+            datasets: The run's dataset inputs, each of them what some errors belong to.
         """
         client = self.client
         with asking(f"log the model of the run {self.id}", self.uri):
@@ -177,6 +196,7 @@ class Run:
                 seal = manifest.write(Path(folder), manifest.take(Path(folder)))
                 client.log_model_artifacts(model_id, folder)
             client.set_logged_model_tags(model_id, {SEAL: seal})
+            client.log_batch(self.id, metrics=_of_model(model_id, errors, datasets))
             client.finalize_logged_model(model_id, "READY")
             outputs = client.get_run(self.id).outputs
             if model_id not in [made.model_id for made in (outputs.model_outputs if outputs else [])]:
@@ -213,6 +233,17 @@ def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
         for context, rows in parts.items()
         if len(rows)
     ]
+
+
+def _of_model(model_id: str, errors: Sequence[Row], datasets: Sequence[Mapping[str, str]]) -> list[Metric]:
+    """Errors as a model's metrics, each with the dataset of the rows that it was measured on."""
+    by_part = {dataset["context"].removesuffix("ing"): dataset for dataset in datasets}  # train and test
+    found = []
+    for row in errors:
+        about = by_part.get(row.key.partition("_")[0], {})
+        named = {"dataset_name": about.get("name"), "dataset_digest": about.get("digest")}
+        found.append(Metric(row.key, row.value, row.timestamp, row.step, model_id, **named))
+    return found
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reproven.errors import RecordError
@@ -40,6 +40,12 @@ class Row:
     step: int
     timestamp: int
     value: float
+
+
+def last_errors(rows: Iterable[Row]) -> list[Row]:
+    """Of all values of metrics, the last one of each error, by steps."""
+    last = {row.key: row for row in sorted(rows, key=lambda row: row.step) if row.key in ERRORS}
+    return list(last.values())
 
 
 def is_key(name: str) -> bool:
