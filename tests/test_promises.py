@@ -50,7 +50,7 @@ def test_everything_works_through_a_server_that_keeps_the_artifacts(
     assert (found.findings, found.notes) == ((), ())
     assert "the registered model served, version 1" in found.checked
     folder = export(run, tmp_path / "bundle", tracking_uri=uri)
-    again = import_(folder, tracking_uri=uri)
+    again = import_(folder, again=True, tracking_uri=uri)
     assert seal(again, tracking_uri=uri) == seal(run, tracking_uri=uri) == found.seal
     (file,) = kept.rglob(f"{run}/artifacts/state_dict.pth")
     flip(file, 8 * 2500)

@@ -33,7 +33,7 @@ def own(bundle: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(bundle: Path, uri: str) -> str:
     """A run in the store, to be damaged."""
-    return import_(bundle, experiment="damaged", tracking_uri=uri)
+    return import_(bundle, experiment="damaged", again=True, tracking_uri=uri)
 
 
 def files_of(run: str, client: MlflowClient) -> Path:

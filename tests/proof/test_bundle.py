@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from mlflow import MlflowClient
 
+import programs
 from conftest import ROOT, Cli
 from forging import copy, flip
 from reproven import Recipe, Trained, audit, export, import_, revive, train
@@ -155,3 +157,62 @@ def test_the_description_names_the_run_that_it_stands_in(
     run_id = import_(bundle, experiment="described", tracking_uri=uri)
     text = client.get_run(run_id).data.tags["mlflow.note.content"]
     assert set(re.findall(r"[0-9a-f]{32}(?![0-9a-f])(?<![0-9a-f]{33})", text)) == {run_id}
+
+
+def test_a_run_that_is_there_is_not_made_twice(
+    bundle: Path, uri: str, client: MlflowClient, cli: Cli
+) -> None:
+    first = import_(bundle, experiment="once", tracking_uri=uri)
+    said: list[str] = []
+    assert import_(bundle, experiment="once", tracking_uri=uri, say=said.append) == first
+    assert said == [f"{bundle} is there already, as the run {first}. --again makes another one."]
+    done = cli("import", str(bundle), "--experiment", "once")
+    assert (done.returncode, done.stdout) == (0, f"run {first}\n")
+    assert done.stderr == said[0] + "\n"
+    experiment = client.get_experiment_by_name("once")
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+    done = cli("import", str(bundle), "--experiment", "once", "--again", "--json")
+    again = json.loads(done.stdout)["run_id"]
+    assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == {first, again}
+    assert import_(bundle, experiment="elsewhere", tracking_uri=uri) not in (first, again)
+
+
+def test_a_run_s_own_bundle_is_the_run(
+    trained: Trained, bundle: Path, uri: str, client: MlflowClient
+) -> None:
+    assert import_(bundle, tracking_uri=uri) == trained.run_id
+    assert "reproven.imported.from" not in client.get_run(trained.run_id).data.tags
+
+
+@pytest.mark.parametrize(
+    ("function", "moment"),
+    [
+        ("store.store.Store.create", "ends"),
+        ("store.open_run.Run.log_rows", "begins"),
+        ("store.open_run.Run.upload", "ends"),
+        ("store.open_run.Run.new_model", "ends"),
+        ("store.open_run.Run.fill_model", "ends"),
+        ("store.open_run.Run.end", "begins"),
+        ("store.open_run.Run.end", "ends"),
+    ],
+)
+def test_an_import_that_was_killed_is_completed(
+    function: str, moment: str, bundle: Path, uri: str, client: MlflowClient
+) -> None:
+    name = f"import killed when {function} {moment}"
+    killed = ROOT / "tests" / "killed.py"
+    done = programs.run(killed, function, "1", moment, "import", str(bundle), "--experiment", name, uri=uri)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    experiment = client.get_experiment_by_name(name).experiment_id
+    (cut_off,) = client.search_runs([experiment])
+    if function.endswith("upload"):  # as `reproven doctor` leaves it
+        client.set_terminated(cut_off.info.run_id, "KILLED")
+    assert import_(bundle, experiment=name, tracking_uri=uri) == cut_off.info.run_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FINISHED"
+    assert audit(run.info.run_id, tracking_uri=uri).findings == ()
+    (model,) = client.search_logged_models([experiment])
+    assert model.status == "READY"
+    assert [made.model_id for made in client.get_run(run.info.run_id).outputs.model_outputs] == [
+        model.model_id
+    ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, main
-from reproven.cli.reading import DATA, argument, asking, checked, plain, progress, some_runs, text
+from reproven.cli.reading import DATA, argument, asking, checked, plain, progress, say, some_runs, text
 from reproven.machine.imports import importing
 from reproven.values import options as kinds
 from reproven.values.model_name import registration_problems
@@ -139,9 +139,12 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
 @asking(
     folder=argument(metavar="DIR"),
     experiment=text("The experiment's name.  [default: that of the original]"),
+    again=plain(is_flag=True, help="Make another run where the experiment has one with this seal already."),
 )
-def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_json: bool) -> None:
+def import_(folder: str, as_json: bool, **asked: Any) -> None:
     """Put the bundle DIR into a tracking store, as a run with its original times.
+
+    A run with its seal that is there already is not made twice; one whose import was cut off is completed.
 
     \b
     Example:
@@ -150,7 +153,7 @@ def import_(folder: str, experiment: str | None, tracking_uri: str | None, as_js
     with importing():
         from reproven.proof.bundle import import_ as run_import
 
-    run_id = run_import(folder, experiment=experiment, tracking_uri=tracking_uri)
+    run_id = run_import(folder, say=say, **asked)
     click.echo(json.dumps({"run_id": run_id, "folder": folder}) if as_json else f"run {run_id}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from reproven.files import disk, names
 from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
+from reproven.store.open_run import Run
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, IMPORTED, SEAL, travels
 from reproven.values.metrics import last_errors
@@ -72,16 +74,28 @@ def _cannot_be_made(folder: Path, error: Exception) -> InvalidInput:
     return InvalidInput([f"dir is {str(folder)[:100]!r}, which cannot be made: {why}."])
 
 
-def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: str | None = None) -> str:
+def import_(
+    folder: str | Path,
+    *,
+    experiment: str | None = None,
+    again: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    tracking_uri: str | None = None,
+) -> str:
     """Puts a bundle into a tracking store, with its original times.
+
+    A run with the bundle's seal that is in the experiment already is not made twice; one that an import
+    left behind which was cut off is completed.
 
     Args:
         folder: The bundle.
         experiment: The experiment's name; None takes that of the original.
+        again: Whether to make another run where there is one already.
+        say: Told where that is so.
         tracking_uri: Where to; None takes MLflow's own choice.
 
     Returns:
-        The new run's id.
+        The run's id.
 
     Raises:
         RecordError: The folder is no bundle, or contradicts itself: then nothing is imported.
@@ -91,42 +105,68 @@ def import_(folder: str | Path, *, experiment: str | None = None, tracking_uri: 
         raise InvalidInput(
             [f"dir is {str(folder)[:100]!r}, which is not a folder. Give one that `export` wrote."]
         )
-    store = cache(partial(Store, tracking_uri))
-    with gather(str(folder), store) as found:
+    open_store = cache(partial(Store, tracking_uri))
+    with gather(str(folder), open_store) as found:
         _refuse_contradictions(found)
-        snapshot = found.snapshot
-        example = _example(found)
-        with (
-            store().run(
-                experiment=experiment or snapshot.experiment,
-                name=snapshot.name,
-                start_time=snapshot.start_time,
-                adopt=False,
-            ) as run,
-            tempfile.TemporaryDirectory(prefix="reproven-") as temporary,
-        ):
-            tags = {name: value for name, value in snapshot.tags.items() if travels(name, value)}
-            run.end_time, run.status = snapshot.end_time, snapshot.status
-            text = snapshot.description.replace(snapshot.run_id, run.id)
-            own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: snapshot.run_id}
-            run.describe(params=snapshot.params, tags={**tags, **own})
-            run.log_datasets(snapshot.datasets)
-            run.log_rows(found.rows)
-            for path in (*found.manifest.files, MANIFEST):  # and nothing that lies beside them
-                (Path(temporary) / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(found.folder / path, Path(temporary) / path, follow_symlinks=False)
-            run.upload(Path(temporary))
-            if example is not None:
-                steps = len(found.record.outcome.steps)
-                run.fill_model(
-                    run.new_model(snapshot.params),
-                    Path(temporary) / names.MODEL,
-                    example,
-                    step=steps,
-                    errors=last_errors(found.rows),
-                    datasets=snapshot.datasets,
-                )
-            return run.id
+        example, store = _example(found), open_store()
+        to = experiment or found.snapshot.experiment
+        whole, cut_off = _imported(found, store, to)
+        if whole and not again:
+            say(f"{folder} is there already, as the run {whole[0].id}. --again makes another one.")
+            return whole[0].id
+        run = cut_off[0] if cut_off else _new_run(found, store, to)
+        _fill(run, found, example)
+        return run.id
+
+
+def _imported(found: Evidence, store: Store, experiment: str) -> tuple[list[Run], list[Run]]:
+    """The runs of an experiment with the seal of a bundle: the whole ones, and those of cut-off imports.
+
+    The end of an import is the last that it writes: status and time of the original.
+    """
+    if not store.has_experiment(experiment):
+        return [], []
+    whole: list[Run] = []
+    cut_off: list[Run] = []
+    for summary in store.search(experiment, f"tags.`{SEAL}` = '{found.seal}'"):
+        run = store.open(summary.run_id)
+        has_end = (run.info.status, run.info.end_time) == (found.snapshot.status, found.snapshot.end_time)
+        (whole if has_end or IMPORTED not in summary.tags else cut_off).append(run)
+    return whole, cut_off
+
+
+def _new_run(found: Evidence, store: Store, experiment: str) -> Run:
+    """The run that a bundle becomes, with all that says what it is, so that it is found if it is cut off."""
+    shown = found.snapshot
+    marks = {SEAL: found.seal, IMPORTED: shown.run_id}
+    return store.create(experiment, shown.name, marks, shown.start_time)
+
+
+def _fill(run: Run, found: Evidence, example: Mapping[str, Any] | None) -> None:
+    """Writes all of a bundle to its run, whatever is there already, and ends it."""
+    shown = found.snapshot
+    run.go_on()
+    with run.ended(), tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
+        tags = {name: value for name, value in shown.tags.items() if travels(name, value)}
+        text = shown.description.replace(shown.run_id, run.id)
+        own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: shown.run_id}
+        run.describe(params=shown.params, tags={**tags, **own})
+        run.log_datasets(shown.datasets)
+        run.log_rows(found.rows)
+        for path in (*found.manifest.files, MANIFEST):  # and nothing that lies beside them
+            (Path(temporary) / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found.folder / path, Path(temporary) / path, follow_symlinks=False)
+        run.upload(Path(temporary))
+        if example is not None:
+            run.fill_model(
+                run.unfinished_model() or run.new_model(shown.params),
+                Path(temporary) / names.MODEL,
+                example,
+                step=len(found.record.outcome.steps),
+                errors=last_errors(found.rows),
+                datasets=shown.datasets,
+            )
+        run.end_time, run.status = shown.end_time, shown.status
 
 
 def _refuse_contradictions(found: Evidence) -> None:

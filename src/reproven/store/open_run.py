@@ -208,6 +208,16 @@ class Run:
             with asking(f"go on with the run {self.id}", self.uri):
                 self.client.update_run(self.id, status="RUNNING")
 
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """Ends the run however the block ends: as `status`, or as FAILED or KILLED by what it raised."""
+        try:
+            yield
+        except BaseException as error:
+            self.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        self.end(self.status)
+
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
         with asking(f"end the run {self.id}", self.uri):

@@ -70,8 +70,6 @@ class Store:
         experiment: str,
         name: str,
         parent: str | None = None,
-        start_time: int | None = None,
-        adopt: bool = True,
     ) -> Iterator[Run]:
         """Opens a run, or adopts the one that `mlflow run` made; ends it however the block ends.
 
@@ -79,24 +77,18 @@ class Store:
             experiment: The experiment's name; made where there is none of that name.
             name: The run's name; an adopted run keeps its own.
             parent: The run that it is shown under.
-            start_time: When it started, in milliseconds since 1970; None is now.
-            adopt: Whether it may be the run that `mlflow run` made.
 
         Raises:
             StoreError: The store refuses, or MLFLOW_RUN_ID names a run that has ended.
         """
         tags = {PARENT: parent} if parent else {}
-        if adopt and (made := run_of_mlflow()) is not None:
+        if (made := run_of_mlflow()) is not None:
             run = self.adopt(made)
             run.describe(params={}, tags=tags)
         else:
-            run = self.create(experiment, name, tags, start_time)
-        try:
+            run = self.create(experiment, name, tags, None)
+        with run.ended():
             yield run
-        except BaseException as error:
-            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-            raise
-        run.end(run.status)
 
     def create(
         self,
