@@ -114,6 +114,11 @@ def test_figures_and_images_can_be_looked_at(files: Path) -> None:
         with Image.open(path) as image:
             assert min(image.size) >= 300
             assert len(set(image.convert("L").resize((50, 50)).tobytes())) > 10  # not blank
+    for path in (files / "images").glob("*.png"):  # which the UI shows on a click, the other in its charts
+        with Image.open(path) as image, Image.open(path.with_name(f"{path.stem}+compressed.webp")) as shown:
+            assert shown.size == image.size
+            assert 400 <= shown.width <= 500  # the UI's charts are as wide, so that words keep their size
+            assert shown.convert("RGB").tobytes() == image.convert("RGB").tobytes()
     steps = {path.name.split("+")[2] for path in (files / "images").glob("weights+step+*.png")}
     assert steps == {"0", "1", "2", "3"}
 

@@ -19,6 +19,7 @@ LOSSES, WEIGHTS, TARGET, PREDICTED = FILES = tuple(
     f"{FIGURES}/{name}.png" for name in ("train_loss", "weights", "target", "predicted")
 )
 
+_WIDTH_IN_UI = 5.0  # inches: 500 pixels, and the UI's charts are little narrower, so that words stay legible
 Observed = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -63,7 +64,7 @@ def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> N
         found: The histograms of every parameter, as JSON values.
         owner: Makes the image's name unique.
     """
-    figure = figures.weights({"": from_json(found)}, f"Weights after {epochs} epochs")
+    figure = figures.weights({"": from_json(found)}, f"Weights after {epochs} epochs", width=_WIDTH_IN_UI)
     pixels = figures.pixels(figure)
     write_image(folder, pixels, key="weights", step=epochs, timestamp=moment, owner=owner)
 

@@ -16,10 +16,11 @@ from reproven.training.histograms import Histogram, histogram
 
 _COLOURS = ("#1f77b4", "#d95f02")
 _DPI = 100
+_WIDTH = 7.0  # inches
 
 
 def _single(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.5), dpi=_DPI)
+    figure = Figure(figsize=(_WIDTH, 4.5), dpi=_DPI)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.77))
     axes.set_title(title)
     axes.set_xlabel(x)
@@ -78,7 +79,7 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
         label: The loss and its unit.
         first: The step at which both runs first differ, marked by a line; None where they do not.
     """
-    figure = Figure(figsize=(7, 6), dpi=_DPI)
+    figure = Figure(figsize=(_WIDTH, 6), dpi=_DPI)
     axes = figure.add_axes((0.13, 0.46, 0.83, 0.47))
     below = figure.add_axes((0.13, 0.09, 0.83, 0.27), sharex=axes)
     axes.set_title("Training loss, recorded and replayed")
@@ -150,7 +151,7 @@ def predicted_against_true(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], 
     return figure
 
 
-def weights(found: Mapping[str, Mapping[str, Histogram]], title: str) -> Figure:
+def weights(found: Mapping[str, Mapping[str, Histogram]], title: str, *, width: float = _WIDTH) -> Figure:
     """Histograms of every parameter, one above the other on one axis of values.
 
     Each is as high as its fullest bin, whose count stands beside it: the shapes are to be compared, and a
@@ -159,11 +160,12 @@ def weights(found: Mapping[str, Mapping[str, Histogram]], title: str) -> Figure:
     Args:
         found: Histograms by parameter, by the moment's name; the second moment lies over the first.
         title: Stands above.
+        width: Inches.
     """
     names = list(next(iter(found.values())))
-    figure = Figure(figsize=(7, 1.2 + 0.55 * len(names)), dpi=_DPI)
-    height = float(figure.get_figheight())
-    axes = figure.add_axes((0.24, 0.55 / height, 0.66, 1 - 0.95 / height))
+    height = 1.2 + 0.55 * len(names)
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    axes = figure.add_axes((1.68 / width, 0.55 / height, 1 - 2.38 / width, 1 - 0.95 / height))
     axes.set_title(title)
     axes.set_xlabel("value of the parameter")
     for (moment, histograms), colour in zip(found.items(), _COLOURS, strict=False):
