@@ -370,6 +370,19 @@ def test_what_does_not_exist_is_told_with_its_near_miss(study: Study, cli: Cli) 
         compare(["0" * 32], tracking_uri=study.uri)
 
 
+def test_one_run_or_field_alone_is_no_list_of_characters(study: Study) -> None:
+    alone: Any = (study.parent, "optimizer")
+    found = compare(alone[0], by=alone[1], tracking_uri=study.uri)
+    assert found.comparison.by == ("optimizer",)
+    assert found == compare([study.parent], by=["optimizer"], tracking_uri=study.uri)
+    two = compare([study.parent], by="optimizer, lr", tracking_uri=study.uri)
+    assert two.comparison.by == ("optimizer", "lr")
+    for wrong in (3, [3], {"optimizer"}):
+        given: Any = wrong
+        with pytest.raises(InvalidInput, match=r"but must be a str, or a list of some. Try by=\['optimizer'"):
+            compare([study.parent], by=given, tracking_uri=study.uri)
+
+
 def test_every_field_is_a_param_of_a_recipe_but_no_seed() -> None:
     assert params.field_problems(["variant", "layer_lr", "data_sha256"]) == []
     assert len(params.field_problems(["seed", "split_seed", "colour"])) == 3

@@ -364,6 +364,14 @@ def test_all_runs_of_an_experiment_are_replayed_and_the_worst_decides(
     assert done.returncode == 4
 
 
+def test_one_run_alone_is_no_list_of_characters() -> None:
+    with pytest.raises(InvalidInput, match="run is 'abc', but must be a run id"):
+        next(replays("abc"))
+    number: Any = 3
+    with pytest.raises(InvalidInput, match=r"runs is \[3\], but must be a str, or a list of some"):
+        replay(number)
+
+
 def test_a_dirty_tree_is_the_first_cause(tmp_path: Path) -> None:
     """A clone whose training is edited and not committed, trains; the clean clone replays."""
     clone = tmp_path / "clone"

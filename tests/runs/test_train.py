@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -265,6 +266,19 @@ def test_nothing_is_created_for_bad_input(uri: str, client: MlflowClient) -> Non
         with pytest.raises(error):
             train(recipe, tracking_uri=uri, experiment="never", **names)  # type: ignore[arg-type]
     assert client.get_experiment_by_name("never") is None
+
+
+def test_an_argument_of_a_wrong_type_is_told_the_type() -> None:
+    name: Any = "boston"
+    often: Any = {"histogram_every": 0, "checkpoint_every": 3}
+    with pytest.raises(InvalidInput) as caught:
+        train(name, **often)
+    assert caught.value.problems == (
+        "histogram_every is 0, but must be a whole number from 1 to 2147483647. Try histogram_every=10.",
+        "checkpoint_every is 3, but must be a whole number of steps or epochs. In Python its type is str. "
+        "Try checkpoint_every='100steps'.",
+        "recipe is of type str, but must be a Recipe. Try Recipe().",
+    )
 
 
 def test_a_table_that_is_not_the_one_asked_for_is_refused() -> None:

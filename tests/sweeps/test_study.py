@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +153,60 @@ def test_parts_that_contradict_each_other_are_told(
     with pytest.raises(InvalidInput) as error:
         Study(**{"base": {}, "axes": read_axes(axes)[0], **about})  # type: ignore[arg-type]
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"seeds": 3}, "seeds is 3, but must be whole numbers from 0 to 4294967295, each once"),
+        ({"seeds": "0..3"}, "In Python its type is tuple. Try seeds=(0, 1, 2,"),
+        ({"seeds": (1, 1)}, "seeds is (1, 1), but must be whole numbers"),
+        ({"seeds": ()}, "seeds is (), but must be whole numbers"),
+        ({"base": "lr=0.1"}, "base is 'lr=0.1', but must be options of a run with their values. In Python"),
+        ({"base": {"epoch": 3}}, "base names 'epoch', but no option of a run is called so. Did you mean ep"),
+        ({"axes": 3}, "axes is 3, but must be axes, or texts as NAME=VALUES. In Python its type is tuple."),
+        ({"axes": ["lr=x"]}, "axis lr has the value 'x', but must be greater than 0."),
+        ({"axes": ["lr=1", "lr=2"]}, "axis names lr 2 times. Give it once, with all its values."),
+        ({"search": "grdi"}, "search is 'grdi', but must be one of grid, random, tpe. Try search='grid'."),
+        ({"trials": "3"}, "In Python its type is int. Try trials=20."),
+    ],
+)
+def test_a_part_of_a_wrong_type_is_told_the_type(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        Study(**{"base": {}, **wrong})
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        ["lr=0.1,0.2", "hidden=10,10;50"],
+        {"lr": [0.1, 0.2], "hidden": [(10, 10), (50,)]},
+        (Axis(name="lr", values=(0.1, 0.2)), "hidden=10,10;50"),  # type: ignore[arg-type]
+    ],
+)
+def test_parts_that_mean_the_same_make_the_same_study(axes: Any) -> None:
+    typed = Study(
+        base={"epochs": "3", "betas": "0.9,0.99", "optimizer": "adam", "amsgrad": "true"},
+        axes=read_axes(["lr=0.1,0.2", "hidden=10,10;50"])[0],
+        seeds=(0, 1),
+    )
+    base: Any = {"epochs": 3, "betas": (0.9, 0.99), "optimizer": "adam", "amsgrad": True}
+    seeds: Any = range(2)
+    assert Study(base=base, axes=axes, seeds=seeds).sha256 == typed.sha256
+
+
+def test_one_axis_alone_may_be_given_as_it_is() -> None:
+    alone: Any = "optimizer=sgd,adam"
+    assert Study(base={}, axes=alone).axes == read_axes([alone])[0]
+
+
+def test_the_values_of_an_axis_are_no_text() -> None:
+    text: Any = "0.1,0.01"
+    with pytest.raises(InvalidInput, match=r"values of the axis lr is '0\.1,0\.01', but must be one or more"):
+        Axis(name="lr", values=text)
+    with pytest.raises(InvalidInput, match="axis names 'rate', but no option of a run is called so"):
+        Axis(name="rate", values=("0.1",))
 
 
 def test_the_digest_of_a_study_is_that_of_everything_in_it() -> None:

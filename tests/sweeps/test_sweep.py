@@ -304,7 +304,18 @@ def test_figures_are_drawn_when_they_are_wanted(
         assert (folder / "figures" / name).read_bytes() == (other / "figures" / name).read_bytes(), name
     assert len(list((folder / "images").iterdir())) == len(list((other / "images").iterdir()))
     assert [one.state for one in draw([run_id], tracking_uri=uri)] == ["there"]
+    assert [one.state for one in draw(run_id, tracking_uri=uri)] == ["there"]
     assert audit(run_id, tracking_uri=uri).findings == ()
+
+
+def test_an_argument_of_a_wrong_type_is_told_the_type() -> None:
+    wrong: Any = ({"lr": 0.1}, "2")
+    with pytest.raises(InvalidInput) as caught:
+        sweep(wrong[0], jobs=wrong[1])
+    assert caught.value.problems == (
+        "jobs is '2', but must be a whole number from 1 to 999. In Python its type is int. Try jobs=2.",
+        "study is of type dict, but must be a Study. Try Study(base={}).",
+    )
 
 
 def test_figures_can_be_drawn_at_once(uri: str, client: MlflowClient) -> None:

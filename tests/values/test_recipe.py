@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -144,6 +145,42 @@ def test_python_values_are_checked_as_text_is() -> None:
     with pytest.raises(InvalidInput) as caught:
         Recipe(**wrong)
     assert len(caught.value.problems) == len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"hidden": "20,20"}, "In Python its type is tuple. Try hidden=(10, 10)."),
+        ({"drop": "B"}, "drop is 'B', but must be names, separated by commas. In Python its type is tuple."),
+        (
+            {"lr": "1e-2"},
+            "lr is '1e-2', but must be greater than 0. In Python its type is float. Try lr=0.001",
+        ),
+        ({"epochs": 3.0}, "In Python its type is int. Try epochs=30."),
+        ({"nesterov": 1}, "In Python its type is bool. Try nesterov=True."),
+        ({"data": 3}, "In Python its type is str. Try data='boston'."),
+        ({"lr": -1}, "lr is -1, but must be greater than 0. Try lr=0.001."),
+        (
+            {"hidden": [0]},
+            "hidden is [0], but must be whole numbers of at least 1, separated by commas. Try ",
+        ),
+        ({"init": "xavier"}, "Did you mean xavier_normal?"),
+        ({"layer_lr": {"hidden1": "fast"}}, "but must be NAME=RATE pairs with rates greater than 0"),
+    ],
+)
+def test_a_python_value_of_a_wrong_type_is_told_the_type(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Recipe(**wrong)
+    (problem,) = caught.value.problems
+    assert words in problem
+
+
+def test_python_values_that_mean_the_same_make_the_same_recipe() -> None:
+    numbers: dict[str, Any] = {"seed": np.int64(3), "lr": np.float64(0.25), "hidden": [np.int64(8), 4]}
+    rates: dict[str, Any] = {"layer_lr": {"hidden2": 0.5, "hidden1": 1}}
+    plain = Recipe(seed=3, lr=0.25, hidden=(8, 4), layer_lr=(("hidden1", 1.0), ("hidden2", 0.5)))
+    assert Recipe(**numbers, **rates).sha256 == plain.sha256
+    assert Recipe(**plain.to_dict()) == plain
 
 
 @pytest.mark.parametrize(

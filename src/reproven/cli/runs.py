@@ -27,7 +27,7 @@ from reproven.cli.reading import (
     text,
 )
 from reproven.errors import ReprovenError
-from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
 from reproven.values import options as kinds
 from reproven.values import recipe as recipes
@@ -44,10 +44,7 @@ def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
 @main.command()
 @asking(
     recipe=Recipe,
-    histogram_every=kinds.whole(
-        "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
-    ),
-    checkpoint_every=CHECKPOINT_EVERY,
+    **OFTEN,
     require_clean=kinds.flag("Refuse to run code that differs from its commit."),
     offline=kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times."),
     register_model=text(

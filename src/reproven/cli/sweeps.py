@@ -32,35 +32,21 @@ from reproven.cli.reading import (
     together,
 )
 from reproven.errors import InvalidInput, name_among
-from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
 from reproven.sweeps import study
-from reproven.sweeps.axes import axis_text, read_axes, read_seeds
-from reproven.sweeps.places import PROCESSES, executor_problems
+from reproven.sweeps.axes import axis_text, read_axes
+from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
 from reproven.values import options as kinds
 from reproven.values import recipe
 
 if TYPE_CHECKING:
     from reproven.sweeps.results import Progress, Swept
 
-_SEEDS = kinds.Option(
-    help="Each point is trained with each of these seeds; --seed where not given.",
-    read=read_seeds,
-    holds=lambda seeds: all(0 <= seed <= recipe.MAX_SEED for seed in seeds),
-    must=f"whole numbers from 0 to {recipe.MAX_SEED}, each once, such as 0..9 or 1,2,5",
-    example="0..9",
-    metavar="SEED,…|SEED..SEED",
-)
 _OWN = {
     **study.STUDY_OPTIONS,
-    "seeds": _SEEDS,
-    "jobs": kinds.whole(
-        "Processes of this machine; one for each core where not given.", "2", low=1, high=999
-    ),
-    "histogram_every": kinds.whole(
-        "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
-    ),
-    "checkpoint_every": CHECKPOINT_EVERY,
+    "jobs": JOBS,
+    **OFTEN,
     "require_clean": kinds.flag("Refuse to run code that differs from its commit."),
     "figures": kinds.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
 }
@@ -110,9 +96,9 @@ def _read(texts: Texts) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str
         problems.append("seed is given, and seeds too. Leave one of them out.")
     if problems:
         return ({}, {}), problems
-    seeds = how.pop("seeds", None) or [int(said.pop("seed", "12"))]
+    seeds = [int(said.pop("seed", "12"))]
     chosen = {name: how.pop(name) for name in study.STUDY_OPTIONS if name in how}
-    of_study = {"base": said, "axes": found, "seeds": tuple(seeds), **chosen}
+    of_study = {"base": said, "axes": found, "seeds": seeds, **chosen}
     return (of_study, {"executor": executor, **how}), []
 
 

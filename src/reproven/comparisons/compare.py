@@ -27,6 +27,7 @@ from reproven.store.summary import Summary
 from reproven.store.tags import DESCRIPTION
 from reproven.training.histograms import last_of
 from reproven.values.metrics import read_metrics
+from reproven.values.run_ids import EXAMPLE, listed
 
 PAGE = "comparison.html"
 _FOLDER = "comparison"  # of a run's artifacts
@@ -88,6 +89,8 @@ def compare(
         StoreError: The store does not hold a run or the experiment, or refuses.
         DiskError: The output cannot be written.
     """
+    sources = listed(sources, "sources", EXAMPLE)
+    by = [field.strip() for text in listed(by, "by", "optimizer") for field in text.split(",")]
     problems = params.field_problems(by)
     if not sources and experiment is None:
         problems.append("run is not given. Give run ids, the parent of some, or --experiment NAME.")

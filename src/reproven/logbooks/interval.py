@@ -1,17 +1,23 @@
-"""How often checkpoints are written: `--checkpoint-every`, and what it means at a step."""
+"""How often histograms and checkpoints are written, and what `--checkpoint-every` means at a step."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from reproven.values import options as kinds
 from reproven.values.options import Option
 from reproven.values.record import Step
 
 _SECONDS = 5.0  # at least between two checkpoints, where nothing is asked for
 _SPELLED = re.compile(r"([1-9][0-9]{0,17})(steps?|epochs?)")
 
+HISTOGRAM_EVERY = kinds.whole(
+    "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
+)
 CHECKPOINT_EVERY = Option(
     help=f"Steps or epochs between two checkpoints; where not given, an epoch, and {_SECONDS:g} s at least.",
     read=str,
@@ -20,6 +26,8 @@ CHECKPOINT_EVERY = Option(
     example="100steps",
     metavar="COUNTsteps|COUNTepochs",
 )
+#: How often a run writes what, by the names that `train` gives it.
+OFTEN: Mapping[str, Any] = {"histogram_every": HISTOGRAM_EVERY, "checkpoint_every": CHECKPOINT_EVERY}
 
 
 @dataclass(slots=True)

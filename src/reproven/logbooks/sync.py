@@ -11,6 +11,7 @@ from reproven.logbooks.delivery import Delivery, deliver, home
 from reproven.logbooks.logbook import Held, Logbook
 from reproven.store.address import without_credentials
 from reproven.store.store import Store, address
+from reproven.values.run_ids import EXAMPLE, listed
 
 DELIVERED, STOPPED, RUNNING, ELSEWHERE, REFUSED = "delivered", "stopped", "running", "elsewhere", "refused"
 _SECONDS_BETWEEN_SENDINGS = 1.0
@@ -48,7 +49,7 @@ def sync(runs: Sequence[str] = (), *, tracking_uri: str | None = None) -> Iterat
     Raises:
         InvalidInput: A run is not kept here.
     """
-    books = {run: shelf.find(run) for run in runs}
+    books = {run: shelf.find(run) for run in listed(runs, "runs", EXAMPLE)}
     if missing := [run for run, book in books.items() if book is None]:
         raise InvalidInput([shelf.not_here(run) for run in missing])
     for book in [book for book in books.values() if book] or shelf.every():

@@ -22,7 +22,7 @@ from reproven.store.store import Store
 from reproven.store.tags import HAS_IMAGES, RECIPE_TAG
 from reproven.training import data
 from reproven.training.data import Dataset
-from reproven.values.run_ids import run_id_in
+from reproven.values.run_ids import EXAMPLE, listed, run_id_in
 
 DRAWN, THERE, REFUSED = "drawn", "there", "refused"
 
@@ -64,8 +64,9 @@ def draw(
         InvalidInput: No run is given, or it is no run id.
         StoreError: There is no such run or experiment, or the store refuses.
     """
+    named = listed(runs, "runs", EXAMPLE)
     store = Store(tracking_uri)
-    wanted = [one for run in runs for one in _meant(store, run_id_in(run))]
+    wanted = [one for run in named for one in _meant(store, run_id_in(run))]
     wanted += [run.run_id for run in store.training_runs(experiment)] if experiment else []
     if not wanted:
         raise InvalidInput(["There is no run to draw. Give a run id, or --experiment NAME."])

@@ -47,6 +47,7 @@ from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION
 from reproven.values.record import Watch, unwatched
+from reproven.values.run_ids import EXAMPLE, listed
 
 if TYPE_CHECKING:
     from reproven.proof.difference import Difference
@@ -108,6 +109,7 @@ def replays(
     """
     if env_manager not in ENV_MANAGERS:
         raise InvalidInput([f"env_manager is {env_manager!r}, but must be one of {', '.join(ENV_MANAGERS)}."])
+    runs = listed(runs, "runs", EXAMPLE)
     store = cache(partial(Store, tracking_uri))
     sources = [*runs, *_ended_runs(store(), experiment)] if experiment else list(runs)
     if not sources:

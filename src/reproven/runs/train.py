@@ -13,7 +13,7 @@ from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
-from reproven.logbooks.interval import CHECKPOINT_EVERY
+from reproven.logbooks.interval import OFTEN
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
@@ -22,7 +22,7 @@ from reproven.store.children import enclosing
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
 from reproven.values.model_name import registration_problems
-from reproven.values.options import problem
+from reproven.values.options import problems_in_python
 from reproven.values.recipe import Recipe
 from reproven.values.record import Watch, unwatched
 
@@ -116,9 +116,10 @@ def train(
         DiskError: The logbook cannot be written any more; `resume` goes on.
         KeyboardInterrupt: The process was told to stop; the run is KILLED, and `resume` goes on.
     """
-    problems = registration_problems(register_model, alias)
-    if checkpoint_every is not None and not CHECKPOINT_EVERY.accepts(checkpoint_every):
-        problems.append(problem("checkpoint_every", CHECKPOINT_EVERY, checkpoint_every))
+    often = {"histogram_every": histogram_every, "checkpoint_every": checkpoint_every}
+    problems = registration_problems(register_model, alias) + problems_in_python(OFTEN, often)
+    if not isinstance(recipe, Recipe):
+        problems.append(f"recipe is of type {type(recipe).__name__}, but must be a Recipe. Try Recipe().")
     if problems:
         raise InvalidInput(problems)
     state = code.code_state()

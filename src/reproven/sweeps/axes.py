@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reproven.errors import name_among
+from reproven.errors import InvalidInput, name_among
+from reproven.values import options as kinds
 from reproven.values.options import Option, read_checked
 from reproven.values.recipe import OPTIONS
 
@@ -36,6 +37,9 @@ class Axis:
         low: The least value of a range without a count; None where the values are listed.
         high: The greatest one.
         log: Whether the range is logarithmic.
+
+    Raises:
+        InvalidInput: No option of a run is called so, or the values are no tuple.
     """
 
     name: str
@@ -43,6 +47,17 @@ class Axis:
     low: float | None = None
     high: float | None = None
     log: bool = False
+
+    def __post_init__(self) -> None:
+        problem = _wrong_name(self.name, f"{self.name}=", [])
+        if problem is None and not isinstance(self.values, tuple | list):
+            problem = (
+                f"values of the axis {self.name} is {_quoted(self.values)}, but must be one or more values. "
+                "In Python its type is tuple. Try values=('0.1', '0.01')."
+            )
+        if problem is not None:
+            raise InvalidInput([problem])
+        object.__setattr__(self, "values", tuple(map(kinds.spell, self.values)))
 
     @property
     def is_continuous(self) -> bool:
@@ -159,9 +174,9 @@ def shorten(value: float, *, whole: bool) -> str:
     return spell(float(f"{value:.{_DIGITS}g}"), whole=whole)
 
 
-def _quoted(text: str) -> str:
+def _quoted(given: object) -> str:
     """What was given, as an error repeats it."""
-    return repr(text if len(text) < 60 else f"{text[:60]}…")
+    return repr(f"{given[:60]}…" if isinstance(given, str) and len(given) >= 60 else given)
 
 
 def read_seeds(text: str) -> list[int]:
@@ -183,22 +198,11 @@ def read_seeds(text: str) -> list[int]:
 
 
 def axis_text(value: object) -> str:
-    """The values of an axis, as a YAML file may have them, as one text.
+    """The values of an axis, as a YAML file or Python may have them, as one text.
 
     Args:
         value: A text, a number, or a list of values; each of these may be a list or a mapping itself.
     """
-    if not isinstance(value, list):
-        return _typed(value)
-    return ";".join(_typed(item) for item in value)
-
-
-def _typed(value: object) -> str:
-    """A value of a YAML file, as one would type it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(_typed(item) for item in value)
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={_typed(item)}" for name, item in value.items())
-    return str(value)
+    if not isinstance(value, list | tuple):
+        return kinds.spell(value)
+    return ";".join(kinds.spell(item) for item in value)

@@ -10,14 +10,16 @@ import hashlib
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from reproven.errors import InvalidInput
-from reproven.sweeps.axes import MAX_VALUES, Axis, spell
+from reproven.errors import InvalidInput, name_among
+from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spell
 from reproven.values import options as kinds
 from reproven.values.metrics import ERRORS
-from reproven.values.recipe import Recipe
+from reproven.values.recipe import MAX_SEED, OPTIONS, Recipe
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"
@@ -36,8 +38,10 @@ class Study:
     """What a sweep trains.
 
     Attributes:
-        base: The recipe's fields that all runs share, as typed; those left out take their defaults.
-        axes: The fields that vary.
+        base: The recipe's fields that all runs share, as typed; those left out take their defaults. Other
+            values than texts are kept as one would type them.
+        axes: The fields that vary; texts such as `lr=1e-3,1e-2`, or a mapping of fields to values, become
+            axes.
         seeds: Each point is trained once with each.
         search: `grid` takes every point; `random` and `tpe` propose some.
         trials: How many points a search proposes; None for a grid.
@@ -48,7 +52,8 @@ class Study:
         pruner: Stops runs that are worse than those of earlier rounds.
 
     Raises:
-        InvalidInput: The parts contradict each other, or a point makes no recipe; it lists all problems.
+        InvalidInput: Parts are of a wrong type or contradict each other, or a point makes no recipe; it
+            lists all problems.
     """
 
     base: Mapping[str, str]
@@ -62,6 +67,11 @@ class Study:
     pruner: str = NO_PRUNING
 
     def __post_init__(self) -> None:
+        kept, problems = _kept(self)
+        if problems:
+            raise InvalidInput(problems)
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
         if problems := [*_contradictions(self)] or [*_impossible_points(self)]:
             raise InvalidInput(problems)
 
@@ -109,7 +119,43 @@ class Study:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
+def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
+    """The parts of a study as they are kept, one type each, and a message for each that has another."""
+    problems = kinds.problems_in_python(STUDY_OPTIONS, {n: getattr(study, n) for n in STUDY_OPTIONS})
+    kept: dict[str, Any] = {}
+    if not isinstance(study.base, Mapping):
+        problems.append(_wrong_type("base", study.base, "options of a run with their values", {"epochs": 60}))
+    else:
+        unknown = [name for name in study.base if name not in OPTIONS]
+        problems += [
+            f"base names {name!r}, but no option of a run is called so. {name_among(str(name), OPTIONS)}"
+            for name in unknown
+        ]
+        kept["base"] = {name: kinds.spell(value) for name, value in study.base.items()}
+    some: Any = study.axes
+    if isinstance(some, Mapping):
+        some = [f"{name}={axis_text(values)}" for name, values in some.items()]
+    some = [some] if isinstance(some, str | Axis) else some
+    if not isinstance(some, tuple | list) or not all(isinstance(one, str | Axis) for one in some):
+        problems.append(_wrong_type("axes", study.axes, "axes, or texts as NAME=VALUES", ("lr=0.1,0.01",)))
+    else:
+        read = [((one,), []) if isinstance(one, Axis) else read_axes([one]) for one in some]
+        problems += [problem for _, wrong in read for problem in wrong]
+        kept["axes"] = tuple(axis for axes, _ in read for axis in axes)
+    if not problems:
+        kept["seeds"] = STUDY_OPTIONS["seeds"].cast(study.seeds)
+    return kept, problems
+
+
+def _wrong_type(name: str, value: object, must: str, good: object) -> str:
+    kind = type(good).__name__
+    return f"{name} is {value!r:.60}, but must be {must}. In Python its type is {kind}. Try {name}={good!r}."
+
+
 def _contradictions(study: Study) -> Iterator[str]:
+    for name, times in Counter(axis.name for axis in study.axes).items():
+        if times > 1:
+            yield f"axis names {name} {times} times. Give it once, with all its values."
     for axis in study.axes:
         if axis.name in study.base:
             yield f"{axis.name} is given, and is an axis too. Leave one of them out."
@@ -151,7 +197,21 @@ def _ends(axis: Axis) -> tuple[str, ...]:
     return tuple(spell(end, whole=axis.is_whole) for end in (axis.low, axis.high) if end is not None)
 
 
+def _are_seeds(seeds: Any) -> bool:
+    is_list = isinstance(seeds, tuple | list | range) and 0 < len(set(seeds)) == len(seeds)
+    return is_list and all(kinds.is_whole(seed) and 0 <= seed <= MAX_SEED for seed in seeds)
+
+
 STUDY_OPTIONS = {
+    "seeds": kinds.Option(
+        help="Each point is trained with each of these seeds; --seed where not given.",
+        read=read_seeds,
+        holds=_are_seeds,
+        must=f"whole numbers from 0 to {MAX_SEED}, each once, such as 0..9 or 1,2,5",
+        example="0..9",
+        cast=lambda seeds: tuple(map(int, seeds)),
+        metavar="SEED,…|SEED..SEED",
+    ),
     "metric": kinds.choice("By which runs are searched, pruned and ranked.", ERRORS),
     "search": kinds.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
     "trials": kinds.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),

@@ -13,6 +13,7 @@ from functools import cache, partial
 
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
+from reproven.logbooks.interval import OFTEN
 from reproven.machine import code
 from reproven.store import children
 from reproven.store.address import without_credentials
@@ -23,13 +24,14 @@ from reproven.sweeps import results
 from reproven.sweeps.executors import Tick, Workers, workers
 from reproven.sweeps.jobs import Complete, Job, Tracking, jobs_of
 from reproven.sweeps.parent import Parent, parent_of
-from reproven.sweeps.places import PROCESSES, executor_problems
+from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
 from reproven.sweeps.proposals import rounds
 from reproven.sweeps.results import STOPPED, Child, Progress, Swept
 from reproven.sweeps.study import Study
 from reproven.sweeps.tally import Tally
 from reproven.training import data
 from reproven.training.completed import completed
+from reproven.values.options import problems_in_python
 
 
 def sweep(
@@ -70,7 +72,14 @@ def sweep(
         StoreError: The store refuses.
         KeyboardInterrupt: The process was told to stop; the same sweep once more goes on.
     """
-    if problems := executor_problems(executor, tracking_uri):
+    often = {"histogram_every": histogram_every, "checkpoint_every": checkpoint_every}
+    problems = executor_problems(executor, tracking_uri)
+    problems += problems_in_python({"jobs": JOBS, **OFTEN}, {"jobs": jobs, **often})
+    if not isinstance(study, Study):
+        problems.append(
+            f"study is of type {type(study).__name__}, but must be a Study. Try Study(base={{}})."
+        )
+    if problems:
         raise InvalidInput(problems)
     state = code.code_state()
     if require_clean:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -48,7 +48,7 @@ class Blueprint:
 
     def __post_init__(self) -> None:
         given = {item.name: getattr(self, item.name) for item in fields(self)}
-        if problems := _problems(given):
+        if problems := _problems(given, kinds.problem_in_python):
             raise InvalidInput(problems)
         for name, value in given.items():
             if value is None and self.network == "mlp":
@@ -64,7 +64,7 @@ class Blueprint:
             InvalidInput: Lists every value that cannot be read, is out of range or contradicts another.
         """
         values, problems = kinds.read_all(OPTIONS, texts)
-        if problems := problems + _problems(values):
+        if problems := problems + _problems(values, kinds.problem):
             raise InvalidInput(problems)
         return cls(**values)
 
@@ -74,10 +74,10 @@ class Blueprint:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _problems(values: Mapping[str, Any]) -> list[str]:
+def _problems(values: Mapping[str, Any], problem: Callable[[str, Option, Any], str]) -> list[str]:
     given = {name: value for name, value in values.items() if value is not None}
     problems = [
-        kinds.problem(name, OPTIONS[name], value)
+        problem(name, OPTIONS[name], value)
         for name, value in given.items()
         if not OPTIONS[name].accepts(value)
     ]

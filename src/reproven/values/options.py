@@ -10,9 +10,12 @@ import math
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 MAX_COUNT = 2**31 - 1  # of anything; far more steps than a store takes
+#: What stands for a type in Python, and is brought to it.
+_ALSO: Mapping[type, Any] = {float: Real, int: Integral, tuple: tuple | list | range}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +60,40 @@ class Option:
 
 def problem(name: str, option: Option, value: Any, why: str = "") -> str:
     """The error for one bad value: what it is, what it must be, why if known, what to do."""
+    return _told(name, option, value, why, f"Try --{name.replace('_', '-')} {option.example}.")
+
+
+def problem_in_python(name: str, option: Option, value: Any) -> str:
+    """The error for one bad value that came from Python: it names the type that is wanted."""
+    good = option.cast(option.read(option.example))
+    is_of_type = isinstance(value, _ALSO.get(type(good), type(good)))
+    if not is_of_type or isinstance(value, bool) != isinstance(good, bool):
+        why = f"In Python its type is {type(good).__name__}."
+    else:
+        why = _why_not_read(option, value) if isinstance(good, str) else ""
+    return _told(name, option, value, why, f"Try {name}={good!r}." if option.accepts(good) else "")
+
+
+def _why_not_read(option: Option, text: str) -> str:
+    try:
+        option.read(text)
+    except Explained as error:
+        return str(error)
+    return ""
+
+
+def problems_in_python(options: Mapping[str, Option], values: Mapping[str, Any]) -> list[str]:
+    """A problem for each value from Python that its option does not accept; None stands for its default."""
+    return [
+        problem_in_python(name, option, values[name])
+        for name, option in options.items()
+        if values.get(name) is not None and not option.accepts(values[name])
+    ]
+
+
+def _told(name: str, option: Option, value: Any, why: str, advice: str) -> str:
     shown = value if isinstance(value, int | float) else repr(value)
     shown = f"{shown[:60]}…" if isinstance(shown, str) and len(shown) > 61 else shown
-    advice = f"Try --{name.replace('_', '-')} {option.example}."
     return " ".join(filter(None, [f"{name} is {shown}, but must be {option.must}.", why, advice]))
 
 
@@ -108,13 +142,13 @@ def as_typed(param: str) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite int or float (True and False are not numbers)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite real number, NumPy's too (True and False are not numbers)."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is an int (True and False are not numbers)."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value is a whole number, NumPy's too (True and False are not numbers)."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_list_of(check: Callable[[Any], bool], values: Any) -> bool:
@@ -163,6 +197,7 @@ def whole(help: str, example: str, *, low: int, high: int = MAX_COUNT, metavar: 
         holds=lambda value: is_whole(value) and low <= value <= high,
         must=f"a whole number from {low} to {high}",
         example=example,
+        cast=int,
         metavar=metavar,
         number=int,
     )
@@ -227,7 +262,7 @@ def widths(help: str, example: str) -> Option:
         ),
         must="whole numbers of at least 1, separated by commas",
         example=example,
-        cast=tuple,
+        cast=lambda value: tuple(map(int, value)),
         metavar="WIDTH,…",
         has_commas=True,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -155,7 +155,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in option_fields(type(self))}
-        if problems := _problems(given):
+        if isinstance(self.layer_lr, Mapping):
+            given["layer_lr"] = tuple(self.layer_lr.items())
+        if problems := _problems(given, kinds.problem_in_python):
             raise InvalidInput(problems)
         for name, value in _resolved(given).items():
             object.__setattr__(self, name, value)
@@ -172,7 +174,7 @@ class Recipe:
         """
         values, problems = kinds.read_all(OPTIONS, texts)
         defaults = {item.name: item.default for item in fields(cls)}
-        if problems := problems + _problems(defaults | values):
+        if problems := problems + _problems(defaults | values, kinds.problem):
             raise InvalidInput(problems)
         return cls(**values)
 
@@ -207,8 +209,6 @@ class Recipe:
             raise InvalidInput([f"The recipe is not of format {FORMAT}, which this version reads."])
         if unknown := sorted(set(values) - set(OPTIONS)):
             raise InvalidInput([f"The recipe has unknown fields: {', '.join(unknown)}."])
-        if isinstance(values.get("layer_lr"), dict):
-            values["layer_lr"] = list(values["layer_lr"].items())
         return cls(**values)
 
     @property
@@ -232,11 +232,11 @@ def layer_names(variant: str, hidden: tuple[int, ...]) -> tuple[str, ...]:
     return ("hidden", *(f"hidden.{2 * i}" for i in range(len(hidden))), "regression")
 
 
-def _problems(values: Mapping[str, Any]) -> list[str]:
+def _problems(values: Mapping[str, Any], problem: Callable[[str, Option, Any], str]) -> list[str]:
     """Everything that is wrong with these values, each in one message: first alone, then together."""
     defaults = {item.name: item.default for item in fields(Recipe)}
     bad = {
-        name: kinds.problem(name, OPTIONS[name], value)
+        name: problem(name, OPTIONS[name], value)
         for name, value in values.items()
         if value is not defaults[name] and not OPTIONS[name].accepts(value)
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from reproven.errors import InvalidInput
 
 SCHEME = "runs:/"
+EXAMPLE = "5aafbec3d5a143a98e4a0f1a1b4ff1f1"
 
 
 def run_and_path(source: str) -> tuple[str, str]:
@@ -38,3 +42,22 @@ def run_id_in(source: str, or_else: str = " or the folder of a bundle") -> str:
 
 def _is_id(text: str) -> bool:
     return len(text) == 32 and not set(text) - set("0123456789abcdef")
+
+
+def listed(given: object, name: str, example: str) -> list[str]:
+    """Texts as a list: one alone, or a path, stands for a list of it.
+
+    Args:
+        given: What was given.
+        name: What it is called, for the error.
+        example: What such a text may be, for the error.
+
+    Raises:
+        InvalidInput: It is neither a text nor a list of some.
+    """
+    some = [given] if isinstance(given, str | os.PathLike) else given
+    if not isinstance(some, Sequence) or not all(isinstance(one, str | os.PathLike) for one in some):
+        raise InvalidInput(
+            [f"{name} is {given!r:.60}, but must be a str, or a list of some. Try {name}=[{example!r}]."]
+        )
+    return [os.fspath(one) for one in some]
