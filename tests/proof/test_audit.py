@@ -20,8 +20,6 @@ from reproven.errors import RecordError
 from reproven.files import manifest
 from reproven.files.manifest import Manifest
 from reproven.files.models import read_torch, write_torch
-from reproven.proof.contradictions import other_params
-from reproven.values.options import spell
 
 
 @pytest.fixture
@@ -215,48 +213,6 @@ def test_a_value_of_any_other_type_is_a_finding_and_no_crash(name: str, own: Pat
                 entry = manifest.Entry(path.stat().st_size, manifest.file_sha256(path), {})
                 manifest.write(own, Manifest({**whole.files, path.name: entry}))
             audit(str(own))  # whatever it finds
-
-
-RECIPE = Recipe(
-    drop=("B", "CHAS"),
-    layer_lr=(("hidden1", 0.01), ("hidden2", 0.1)),
-    betas=(0.9, 0.99),
-    optimizer="adam",
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "is_said"),
-    [
-        ("drop", "CHAS,B", True),
-        ("drop", "B", False),
-        ("drop", "B,CHAS,ZN", False),
-        ("drop", "", False),
-        ("layer_lr", "hidden2=1e-1,hidden1=.01", True),
-        ("layer_lr", "hidden1=0.01", False),
-        ("layer_lr", "hidden1=0.1,hidden2=0.01", False),
-        ("layer_lr", "hidden1", False),
-        ("betas", "0.99,0.9", False),
-        ("betas", "9e-1,0.990", True),
-        ("hidden", "10,10", True),
-        ("hidden", "10", False),
-        ("lr", "1e-3", True),
-        ("lr", "0", False),
-        ("lr", "x", False),
-        ("epochs", "30", True),
-        ("epochs", "31", False),
-        ("epochs", "3… (whole in recipe.json)", True),
-        ("device", "auto", True),
-        ("device", "cuda", False),
-        ("optimizer", "auto", False),
-    ],
-)
-def test_a_param_may_be_spelled_otherwise_and_says_the_same(name: str, text: str, is_said: bool) -> None:
-    sound = {key: spell(value) for key, value in RECIPE.to_dict().items()}
-    assert list(other_params(sound, RECIPE)) == []
-    found = list(other_params({**sound, name: text}, RECIPE))
-    said = f"The param {name} is {text}, but the recipe says {getattr(RECIPE, name)}."
-    assert found == ([] if is_said else [said])
 
 
 CELLS = [

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from recording import digest, record, with_outcome
+from recording import NAMES, digest, record, with_outcome
+from reproven import Recipe
 from reproven.errors import RecordError
-from reproven.values.record import Record, all_weights_sha256
+from reproven.values.record import Inputs, Record, all_weights_sha256
 
 
 def texts(found: Record) -> dict[str, str]:
@@ -19,7 +21,48 @@ def texts(found: Record) -> dict[str, str]:
 
 def test_a_record_reads_back_as_it_was_written() -> None:
     for found in (record(), pruned(), failed()):
-        assert replace(found, weights={}) == Record.read(texts(found).__getitem__)
+        again = Record.read(texts(found).__getitem__)
+        assert again == replace(found, weights={})
+        assert list(again.inputs.initial_weights) == list(again.outcome.final_weights) == list(NAMES)
+
+
+def test_each_fact_is_written_once() -> None:
+    found = texts(with_outcome(pruned(), errors={}))
+    assert set(json.loads(found["outcome.json"])) == {
+        *("format", "epoch_weights", "final_weights", "predictions", "errors", "failure", "pruned")
+    }
+    assert set(json.loads(found["inputs.json"])) == {
+        *("format", "recipe_sha256", "data_sha256", "split_sha256", "code", "standardisation"),
+        "initial_weights",
+    }
+    assert "pruned" not in json.loads(texts(record())["outcome.json"])  # as before there was pruning
+
+
+def test_inputs_are_read_alone_in_the_order_that_is_asked_for() -> None:
+    told = texts(record())
+    for names, order in ((NAMES, list(NAMES)), ((), sorted(NAMES))):
+        found = Inputs.read(told.__getitem__, names)
+        assert found == record().inputs
+        assert list(found.initial_weights) == order
+    told["inputs.json"] = told["inputs.json"].replace(record().inputs.recipe.sha256, "0" * 64)
+    told["environment.json"] = told["environment.json"].replace("portable", "native")
+    with pytest.raises(RecordError) as error:
+        Inputs.read(told.__getitem__)
+    assert str(error.value) == (
+        f"recipe.json has the digest {record().inputs.recipe.sha256}, but inputs.json says {'0' * 64}. "
+        "recipe.json says that the profile is portable, but environment.json says native."
+    )
+
+
+def test_a_table_of_another_digest_is_told() -> None:
+    found = record(recipe=Recipe(epochs=3, profile="portable", data_sha256="a" * 64))
+    told = texts(found)
+    told["inputs.json"] = told["inputs.json"].replace("a" * 64, "b" * 64)
+    with pytest.raises(RecordError) as error:
+        Record.read(told.__getitem__)
+    assert str(error.value) == (
+        f"recipe.json names a table of digest {'a' * 64}, but inputs.json says {'b' * 64}."
+    )
 
 
 def pruned() -> Record:
@@ -32,6 +75,8 @@ def failed() -> Record:
     return with_outcome(record(steps=3), failure="The loss became inf", epoch_weights=(digest(0),))
 
 
+MEAN = digest("mean")
+LACKS = "inputs.json lacks a field or has a wrong one: "
 LAST = "The last step in weights.csv is not what outcome.json says of the final weights."
 LAST_EPOCH = "The last epoch in outcome.json is not what it says of the final weights."
 WHOLE = record().outcome
@@ -90,8 +135,11 @@ def test_a_run_that_failed_in_its_first_step_is_a_record() -> None:
         ("outcome.json", '"format": 1', '"format": 2', "outcome.json is not of format 1, which this version"),
         ("outcome.json", '"failure": null,', "", "outcome.json lacks a field or has a wrong one: 'failure'."),
         ("inputs.json", '"format": 1', '"format": 2', "inputs.json is not of format 1, which this version"),
-        ("inputs.json", '"branch"', '"bench"', "inputs.json lacks a field or has a wrong one: "),
-        ("inputs.json", f'"mean": "{digest("mean")}"', '"mean": 1', "inputs.json lacks a field"),
+        ("inputs.json", '"branch"', '"bench"', LACKS),
+        ("inputs.json", f'"mean": "{MEAN}"', '"mean": 1', f"{LACKS}mean is no text."),
+        ("environment.json", '{\n "cpu"', '[\n "cpu"', "environment.json cannot be read as JSON: "),
+        ("losses.csv", "step,epoch", "step,age", "losses.csv does not start with the columns step, epoch, "),
+        ("weights.csv", "step,", "stop,", "weights.csv does not start with the columns step."),
         ("recipe.json", '"epochs":3', '"epochs":0', "recipe.json: epochs is 0, but must be"),
         ("environment.json", '"portable"', '"native"', "recipe.json says that the profile is portable, but"),
     ],

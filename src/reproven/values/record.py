@@ -288,7 +288,7 @@ def _read_losses(text: str) -> tuple[Step, ...]:
             raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error
         if loss != bits and not (math.isnan(loss) and math.isnan(bits)):
             raise RecordError(f"{LOSSES}, step {number} says {row[3]}, but its bits {row[4]} are {bits!r}.")
-        last = found[-1] if found else (-1, 0, -1, 0.0)
+        last = found[-1][:3] if found else (-1, 0, -1)
         if (step, epoch, batch) not in (
             (last[0] + 1, last[1], last[2] + 1),
             (last[0] + 1, last[1] + 1, 0),
