@@ -371,6 +371,16 @@ STORE: Mapping[tuple[str, str], Callable[[Stored], Any]] = {
     ("logged model", "the run that it comes from"): lambda at: sql(
         at.uri, "UPDATE logged_models SET source_run_id = ? WHERE model_id = ?", "0" * 32, at.model
     ),
+    ("logged model", "a metric"): lambda at: sql(
+        at.uri,
+        "UPDATE logged_model_metrics SET metric_value = 1.0 WHERE metric_name = 'test_rmse' AND model_id = ?",
+        at.model,
+    ),
+    ("logged model", "a param"): lambda at: sql(
+        at.uri,
+        "UPDATE logged_model_params SET param_value = '0.5' WHERE param_key = 'lr' AND model_id = ?",
+        at.model,
+    ),
     ("logged model", "its code"): code_of_the_model,
     ("logged model", "its code, sealed again"): sealed_again(code_of_the_model),
     ("logged model", "its loader, sealed again"): sealed_again(loader_of_the_model),
@@ -409,8 +419,8 @@ def told_of(at: Stored) -> str:
 
 @pytest.fixture
 def stored(six_bundle: Path, uri: str) -> Stored:
-    found = Stored(import_(six_bundle, experiment="vouched for", tracking_uri=uri), uri)
-    assert told_of(found) == NOT_OURS
+    found = Stored(import_(six_bundle, experiment="vouched for", tracking_uri=uri, again=True), uri)
+    assert audit(found.run, tracking_uri=uri).notes == ()
     return found
 
 

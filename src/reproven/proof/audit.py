@@ -157,7 +157,7 @@ def _look_at_models(found: Evidence, store: Store, record: Record | None, report
             report.findings.append(f"The run's outputs name no logged model; its record has {names.MODEL}.")
     for source, model in models.items():
         what = f"the logged model ({source})"
-        _tell(what, [*_beside(model, found.source), *_in_model(registry, source, record)], report)
+        _tell(what, [*_beside(model, found), *_in_model(registry, source, record)], report)
     for version in registry.versions(found.source, list(models.values())):
         what = f"the registered model {version.name}, version {version.version} ({version.source})"
         problems = _in_version(version, found, models)
@@ -172,12 +172,18 @@ def _tell(what: str, problems: Sequence[str], report: Report) -> None:
     report.checked.append(what.partition(" (")[0])
 
 
-def _beside(model: LoggedModel, run: str) -> Iterator[str]:
+def _beside(model: LoggedModel, found: Evidence) -> Iterator[str]:
     """What the store says of a logged model that is not so."""
-    if model.run_id != run:
+    if model.run_id != found.source:
         yield f"it says that it comes from the run {model.run_id}."
     if model.status != "READY":
         yield f"its status is {model.status}, but it was logged whole (READY)."
+    with contextlib.suppress(RecordError):  # a finding already
+        errors, params = found.record.outcome.errors, found.snapshot.params
+        for kind, said, has in (("metric", errors, model.metrics), ("param", params, model.params)):
+            for name in sorted(has.keys() & said.keys()):
+                if has[name] != said[name]:
+                    yield f"its {kind} {name} is {has[name]}, but the record says {said[name]}."
 
 
 def _in_version(version: Version, found: Evidence, models: Mapping[str, LoggedModel]) -> list[str]:

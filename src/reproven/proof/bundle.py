@@ -20,7 +20,7 @@ from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
 from reproven.store.open_run import Run
 from reproven.store.store import Store
-from reproven.store.tags import DESCRIPTION, IMPORTED, SEAL, travels
+from reproven.store.tags import DESCRIPTION, IMPORTED, IMPORTING, SEAL, travels
 from reproven.values.metrics import last_errors
 
 
@@ -122,23 +122,20 @@ def import_(
 def _imported(found: Evidence, store: Store, experiment: str) -> tuple[list[Run], list[Run]]:
     """The runs of an experiment with the seal of a bundle: the whole ones, and those of cut-off imports.
 
-    The end of an import is the last that it writes: status and time of the original.
+    The seal is the last that an import writes.
     """
     if not store.has_experiment(experiment):
         return [], []
-    whole: list[Run] = []
-    cut_off: list[Run] = []
-    for summary in store.search(experiment, f"tags.`{SEAL}` = '{found.seal}'"):
-        run = store.open(summary.run_id)
-        has_end = (run.info.status, run.info.end_time) == (found.snapshot.status, found.snapshot.end_time)
-        (whole if has_end or IMPORTED not in summary.tags else cut_off).append(run)
-    return whole, cut_off
+    whole = store.search(experiment, f"tags.`{SEAL}` = '{found.seal}'")
+    begun = store.search(experiment, f"tags.`{IMPORTING}` = '{found.seal}'")
+    cut_off = [run for run in begun if run.seal is None]
+    return [store.open(run.run_id) for run in whole], [store.open(run.run_id) for run in cut_off]
 
 
 def _new_run(found: Evidence, store: Store, experiment: str) -> Run:
     """The run that a bundle becomes, with all that says what it is, so that it is found if it is cut off."""
     shown = found.snapshot
-    marks = {SEAL: found.seal, IMPORTED: shown.run_id}
+    marks = {IMPORTING: found.seal, IMPORTED: shown.run_id}
     return store.create(experiment, shown.name, marks, shown.start_time)
 
 
@@ -149,7 +146,7 @@ def _fill(run: Run, found: Evidence, example: Mapping[str, Any] | None) -> None:
     with run.ended(), tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
         tags = {name: value for name, value in shown.tags.items() if travels(name, value)}
         text = shown.description.replace(shown.run_id, run.id)
-        own = {DESCRIPTION: text, SEAL: found.seal, IMPORTED: shown.run_id}
+        own = {DESCRIPTION: text, IMPORTED: shown.run_id}
         run.describe(params=shown.params, tags={**tags, **own})
         run.log_datasets(shown.datasets)
         run.log_rows(found.rows)
@@ -167,6 +164,7 @@ def _fill(run: Run, found: Evidence, example: Mapping[str, Any] | None) -> None:
                 datasets=shown.datasets,
             )
         run.end_time, run.status = shown.end_time, shown.status
+    run.describe(params={}, tags={SEAL: found.seal})
 
 
 def _refuse_contradictions(found: Evidence) -> None:

@@ -33,6 +33,8 @@ class LoggedModel:
         run_id: The run that it says it comes from.
         status: READY once it was logged whole.
         place: The address of its files.
+        params: Its params, as spelled.
+        metrics: Its metrics.
         registered: Name and version of each registered version that was made of it.
     """
 
@@ -40,6 +42,8 @@ class LoggedModel:
     run_id: str
     status: str
     place: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
     registered: tuple[tuple[str, str], ...]
 
 
@@ -118,6 +122,8 @@ class Registry:
                 run_id=str(model.source_run_id),
                 status=str(model.status),
                 place=_as_address(model.artifact_location),
+                params=dict(model.params or {}),
+                metrics={metric.key: metric.value for metric in model.metrics or ()},
                 registered=tuple(
                     (one["name"], str(one["version"]))
                     for one in json.loads(model.tags.get(MLFLOW_MODEL_VERSIONS, "[]"))

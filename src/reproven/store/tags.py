@@ -30,6 +30,7 @@ CONTEXT = "mlflow.data.context"
 LIVE = f"{PREFIX}live."  # of tags that are true of one machine, or for a while
 LOGBOOK = f"{LIVE}logbook"  # where the run is kept until the store has it
 HOST = f"{LIVE}host"
+IMPORTING = f"{LIVE}importing"  # the seal of the bundle that a run is made of
 HEARTBEAT = f"{LIVE}heartbeat"  # when its process last said that it lives, in seconds since 1970
 _TRAVELLING = (BRANCH, COMMIT, DIRTY, LOGGED_IMAGES, USER)
 
