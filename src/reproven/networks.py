@@ -6,13 +6,15 @@ the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_JIT: Any = torch.jit  # which has no types
 BLOCK = 256  # rows; part of what predictions are, like the weights
 
 
@@ -132,8 +134,49 @@ def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
         network: Takes (rows, features) and returns (rows, 1).
         X: Features, (rows, features).
     """
+    if _JIT.is_tracing():
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        return _traced(X, [layer.weight for layer in layers], [layer.bias for layer in layers], BLOCK)
+    if isinstance(X.shape[0], torch.SymInt):
+        return _exported(network, X)
     padded = functional.pad(X, (0, 0, 0, -len(X) % BLOCK))
     return torch.cat([network(block) for block in torch.split(padded, BLOCK)]).flatten()[: len(X)]
+
+
+def _exported(network: nn.Module, X: Tensor) -> Tensor:
+    """`in_blocks` for `torch.export`: how many rows and blocks there are stays open; at least one row.
+
+    What is padded here is the last row, up to two blocks more than are full: torch must see from the numbers
+    alone that there are several blocks, and that nothing is asked of X that it does not have.
+    """
+    from torch._higher_order_ops.map import map as each
+
+    rows = X.shape[0]
+    starts = BLOCK * torch.arange(rows // BLOCK + 2, device=X.device).unsqueeze(1)
+    numbers = starts + torch.arange(BLOCK, device=X.device)  # (blocks, BLOCK)
+    found: Tensor = each(network, X[numbers.clamp(max=rows - 1)])
+    return found.flatten()[torch.arange(rows, device=X.device)]
+
+
+def _by_layers(X: Tensor, weights: list[Tensor], biases: list[Tensor], size: int) -> Tensor:
+    """`in_blocks` for `torch.jit.trace`, which keeps a loop only where it is compiled: of a perceptron alone.
+
+    Args:
+        X: Features, (rows, features).
+        weights: Of each layer, (width, inputs).
+        biases: Of each layer, (width,).
+        size: Rows of a block.
+    """
+    found = []
+    for block in torch.split(functional.pad(X, [0, 0, 0, -X.shape[0] % size]), size):
+        x = block
+        for number, (weight, bias) in enumerate(zip(weights, biases)):  # noqa: B905 (TorchScript's zip)
+            x = functional.linear(torch.relu(x) if number else x, weight, bias)
+        found.append(x)
+    return torch.cat(found).flatten()[: X.shape[0]]
+
+
+_traced: Callable[[Tensor, list[Tensor], list[Tensor], int], Tensor] = _JIT.script_if_tracing(_by_layers)
 
 
 VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from torch import nn
 
 from reproven import networks
+from reproven.arithmetic.profiles import PORTABLE_VARIABLES
 from reproven.errors import InvalidInput
 from reproven.training import building
 from reproven.training.building import build_blueprint as build
@@ -139,3 +143,39 @@ def test_predictions_do_not_depend_on_how_the_table_lies_in_memory() -> None:
     by_columns = raw.T.contiguous().T
     assert torch.equal(regressor(raw), regressor(by_columns))
     assert torch.equal(regressor(raw[:1]), regressor(raw)[:1])
+
+
+@pytest.mark.parametrize("arithmetic", [PORTABLE_VARIABLES, {}], ids=["portable", "native"])
+@pytest.mark.parametrize("variant", networks.VARIANTS)
+def test_an_exported_or_traced_regressor_takes_any_number_of_rows(
+    variant: str, arithmetic: dict[str, str]
+) -> None:
+    code = (
+        "import torch\n"
+        "from reproven import networks\n"
+        f"network = networks.unset(networks.VARIANTS[{variant!r}], 13, (10, 7))\n"
+        "draw = torch.Generator().manual_seed(0)\n"
+        "mean, scale = torch.rand(2, 13, generator=draw, dtype=torch.float64)\n"
+        "regressor = networks.Regressor(network, mean, scale, tuple('abcdefghijklm'), 'y').eval()\n"
+        "tables = [torch.randn(rows, 13, generator=draw, dtype=torch.float64)\n"
+        "          for rows in (4, 1, 2, 255, 256, 257, 600)]\n"
+        "rows = torch.export.Dim('rows')\n"
+        "exported = torch.export.export(regressor, (tables[0],), dynamic_shapes=({0: rows},))\n"
+        "torch.export.save(exported, 'regressor.pt2')\n"
+        "torch.jit.save(torch.jit.trace(regressor, (tables[0],)), 'regressor.pt')\n"
+        "loaded = [torch.export.load('regressor.pt2').module(), torch.jit.load('regressor.pt')]\n"
+        "for taken in [exported.module(), *loaded]:\n"
+        "    for with_gradients in (True, False, True):\n"  # TorchScript compiles anew after it has looked on
+        "        with torch.set_grad_enabled(with_gradients):\n"
+        "            for table in tables:\n"
+        "                assert torch.equal(taken(table), regressor(table)), (taken, table.shape)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in PORTABLE_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**environment, **arithmetic},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
