@@ -12,7 +12,7 @@ import pytest
 from recording import CODE, ENVIRONMENT, NAMES, digest, record, with_outcome
 from reproven import Recipe
 from reproven.proof import difference, verdict
-from reproven.proof.difference import ulps
+from reproven.proof.difference import Divergence, ulps
 from reproven.values import changes
 from reproven.values.changes import Change
 from reproven.values.record import Record
@@ -175,6 +175,13 @@ def test_it_cannot_be_asked_fairly_of_another_torch_or_machine(
         (1.0, math.nextafter(1.0, 2.0), True, 1),
         (3.4028234663852886e38, math.inf, False, 1),
         (1.0, math.nan, False, None),
+        (math.nan, 1.0, True, None),
+        (-1.0, 1.0, False, 2 * 0x3F800000),
+        (-1.0, 1.0, True, 2 * 0x3FF0000000000000),
+        (-1.0, -1.5, False, 0x3FC00000 - 0x3F800000),
+        (-1.0, math.nextafter(-1.0, -2.0), True, 1),
+        (0.0, -0.0, True, 0),
+        (5e-324, -5e-324, True, 2),
     ],
 )
 def test_ulps_count_the_numbers_between(a: float, b: float, double: bool, expected: int | None) -> None:
@@ -209,6 +216,98 @@ def test_a_shorter_record_is_a_difference() -> None:
     assert apart.first is not None
     assert (apart.first.what, apart.first.recorded, apart.first.found) == ("steps", 6.0, 4.0)
     assert "the number of steps: recorded 6, now 4" in "\n".join(verdict.words(apart))
+
+
+WHOLE = record().outcome
+STEPS, ROWS, EPOCHS, FINAL = WHOLE.steps, WHOLE.step_weights, WHOLE.epoch_weights, WHOLE.final_weights
+ZEROS, WEIGHT, BIAS = "0" * 16, *NAMES
+EXACT: list[tuple[dict[str, Any], Divergence]] = [
+    (
+        {"steps": (*STEPS[:3], replace(STEPS[3], loss=2.75), *STEPS[4:])},
+        Divergence(what="loss", recorded=2.5, found=2.75, step=3, epoch=1, batch=1, ulp=1 << 20),
+    ),
+    (
+        {"step_weights": (*ROWS[:2], (ZEROS, ZEROS), *ROWS[3:])},
+        Divergence(
+            what="weights",
+            recorded=ROWS[2][0],
+            found=ZEROS,
+            step=2,
+            epoch=1,
+            batch=0,
+            tensor=WEIGHT,
+            others=1,
+        ),
+    ),
+    (
+        {"step_weights": (*ROWS[:5], ROWS[5][:1])},
+        Divergence(
+            what="weights", recorded=ROWS[5][1], found="missing", step=5, epoch=2, batch=1, tensor=BIAS
+        ),
+    ),
+    (
+        {"steps": STEPS[:5], "step_weights": ROWS[:5]},
+        Divergence(what="steps", recorded=6.0, found=5.0),
+    ),
+    (
+        {"epoch_weights": (EPOCHS[0], ZEROS, EPOCHS[2])},
+        Divergence(what="epoch", recorded=EPOCHS[1], found=ZEROS, epoch=1),
+    ),
+    (
+        {"epoch_weights": EPOCHS[:2]},
+        Divergence(what="epoch", recorded=EPOCHS[2], found="missing", epoch=2),
+    ),
+    (
+        {"final_weights": {**FINAL, BIAS: ZEROS}},
+        Divergence(what="final weights", recorded=FINAL[BIAS], found=ZEROS, tensor=BIAS),
+    ),
+    (
+        {"predictions": {"train": ZEROS}},
+        Divergence(what="predictions", recorded=digest("predictions"), found=ZEROS, tensor="train"),
+    ),
+    (
+        {"errors": {"train_rmse": math.nextafter(3.5, 0)}},
+        Divergence(what="train_rmse", recorded=3.5, found=math.nextafter(3.5, 0), ulp=1),
+    ),
+    ({"errors": {}}, Divergence(what="train_rmse", recorded=3.5, found="missing")),
+    (
+        {"errors": {"train_rmse": 3.5, "test_rmse": 1.0}},
+        Divergence(what="test_rmse", recorded="missing", found=1.0),
+    ),
+    ({"failure": "It broke."}, Divergence(what="failure", recorded="None", found="It broke.")),
+    ({"pruned": "Worse."}, Divergence(what="pruned", recorded="None", found="Worse.")),
+]
+
+
+@pytest.mark.parametrize(("changed", "expected"), EXACT)
+def test_a_difference_is_told_with_its_place_and_both_values(
+    changed: dict[str, Any], expected: Divergence
+) -> None:
+    apart = difference.between(record(), with_outcome(record(), **changed))
+    assert apart.first == expected
+    assert apart.loss == (expected if expected.what == "loss" else None)
+    assert (apart.weight, apart.changes) == (None, ())
+    assert apart.counts[0].what == "losses"
+
+
+def test_of_the_values_of_final_weights_those_that_both_have_are_compared() -> None:
+    old = record()
+    ours = np.array([[0.0, 1.0], [2.0, np.nan]], dtype=np.float32)
+    theirs = np.asfortranarray(np.array([[-0.0, 1.0], [2.5, np.nan]]))
+    for a, b, index, ulp in (
+        (ours, theirs, (0, 0), 0),
+        (ours[1:], theirs[1:], (0, 0), 1 << 21),
+        (ours[:, ::-1], theirs[:, ::-1], (0, 1), 0),
+    ):
+        apart = difference.between(replace(old, weights={BIAS: a}), replace(old, weights={BIAS: b}))
+        x, y = float(a[index]), float(b[index])
+        expected = Divergence(what="final weights", recorded=x, found=y, tensor=BIAS, index=index, ulp=ulp)
+        assert (apart.first, apart.weight) == (expected, expected)
+    for other in ({WEIGHT: ours}, {BIAS: ours.ravel()}, {}):
+        assert (
+            difference.between(replace(old, weights={BIAS: theirs}), replace(old, weights=other)).weight
+            is None
+        )
 
 
 def test_of_several_verdicts_the_worst_decides() -> None:
