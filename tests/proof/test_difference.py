@@ -279,6 +279,13 @@ EXACT: list[tuple[dict[str, Any], Divergence]] = [
 ]
 
 
+@pytest.mark.parametrize("name", ["failure", "pruned"])
+def test_another_reason_for_the_same_end_is_a_difference(name: str) -> None:
+    one, other = (with_outcome(record(), **{name: why}) for why in ("It broke.", "It broke again."))
+    expected = Divergence(what=name, recorded="It broke.", found="It broke again.")
+    assert difference.between(one, other).first == expected
+
+
 @pytest.mark.parametrize(("changed", "expected"), EXACT)
 def test_a_difference_is_told_with_its_place_and_both_values(
     changed: dict[str, Any], expected: Divergence

@@ -140,9 +140,9 @@ def ulps(a: float, b: float, *, double: bool = False) -> int | None:
 
 
 def _rank(value: float, double: bool) -> int:
-    number, size = ("d", "q") if double else ("f", "i")
+    number, size, sign = ("d", "Q", 1 << 63) if double else ("f", "I", 1 << 31)
     bits: int = struct.unpack(f"<{size}", struct.pack(f"<{number}", value))[0]
-    return bits if bits >= 0 else -(bits & (2 ** (63 if double else 31) - 1))
+    return bits if bits < sign else sign - bits
 
 
 def _same(a: float, b: float) -> bool:

@@ -142,11 +142,9 @@ def _stage(found: Difference) -> Iterable[str]:
 
 
 def _where(at: Divergence) -> str:
-    place = f"step {at.step} (epoch {at.epoch}, batch {at.batch})" if at.step is not None else ""
-    if at.what == "loss":
-        return f"{place}, its loss"
-    if at.what == "weights":
-        return f"{place}, the tensor {at.tensor} after its update"
+    if at.what in ("loss", "weights"):
+        what = "its loss" if at.what == "loss" else f"the tensor {at.tensor} after its update"
+        return f"step {at.step} (epoch {at.epoch}, batch {at.batch}), {what}"
     if at.what == "epoch":
         return f"the weights after epoch {at.epoch}"
     if at.what == "final weights":
