@@ -136,6 +136,13 @@ def test_a_value_that_another_file_contradicts_is_told(
     assert told(own) == [words]
 
 
+def test_a_standardisation_that_is_no_json_is_told(own: Path) -> None:
+    (own / "standardisation.json").write_text("{")
+    reseal(own)
+    (words,) = told(own)
+    assert words.startswith("standardisation.json cannot be read as JSON: ")
+
+
 @pytest.mark.parametrize("origin", ["http://localhost/boston.csv", "https://localhost/boston.csv", None])
 def test_a_table_comes_from_the_web_or_from_nowhere(origin: str | None, own: Path) -> None:
     edit(own / "run.json", lambda value: value["tags"].pop("reproven.data.origin"))
@@ -258,6 +265,7 @@ RECIPE = Recipe(
         ("epochs", "3… (whole in recipe.json)", True),
         ("device", "auto", True),
         ("device", "cuda", False),
+        ("data", "elsewhere.csv", True),
         ("optimizer", "auto", False),
     ],
 )
@@ -267,3 +275,9 @@ def test_a_param_may_be_spelled_otherwise_and_says_the_same(name: str, text: str
     found = list(other_params({**sound, name: text}, RECIPE))
     said = f"The param {name} is {text}, but the recipe says {getattr(RECIPE, name)}."
     assert found == ([] if is_said else [said])
+
+
+def test_a_param_that_cannot_be_compared_hides_none_that_can() -> None:
+    sound = {key: spell(value) for key, value in RECIPE.to_dict().items()}
+    told = list(other_params({**sound, "device": "auto", "lr": "2", "seed": "3"}, RECIPE))
+    assert [words.split()[2] for words in told] == ["lr", "seed"]
