@@ -233,6 +233,12 @@ def test_what_changed_is_told_with_both_digests(folder: Path) -> None:
     ]
 
 
+def test_a_file_that_is_none_any_more_is_told(folder: Path) -> None:
+    taken = manifest.take(folder)
+    linked(folder / "text.txt")
+    assert list(manifest.check(taken, folder)) == [f"text.txt {LINK}"]
+
+
 def test_the_same_tensors_in_other_bytes_are_told_so(folder: Path) -> None:
     taken = manifest.take(folder)
     torch.save(WEIGHTS, folder / "weights.pth")  # which names its records after the file

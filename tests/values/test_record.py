@@ -138,6 +138,7 @@ def test_a_run_that_failed_in_its_first_step_is_a_record() -> None:
         ("inputs.json", '"branch"', '"bench"', LACKS),
         ("inputs.json", f'"mean": "{MEAN}"', '"mean": 1', f"{LACKS}mean is no text."),
         ("environment.json", '{\n "cpu"', '[\n "cpu"', "environment.json cannot be read as JSON: "),
+        ("outcome.json", '{\n "epoch', '[\n "epoch', "outcome.json cannot be read as JSON: "),
         ("losses.csv", "step,epoch", "step,age", "losses.csv does not start with the columns step, epoch, "),
         ("weights.csv", "step,", "stop,", "weights.csv does not start with the columns step."),
         ("recipe.json", '"epochs":3', '"epochs":0', "recipe.json: epochs is 0, but must be"),

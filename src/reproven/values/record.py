@@ -288,12 +288,10 @@ def _read_losses(text: str) -> tuple[Step, ...]:
             raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error
         if loss != bits and not (math.isnan(loss) and math.isnan(bits)):
             raise RecordError(f"{LOSSES}, step {number} says {row[3]}, but its bits {row[4]} are {bits!r}.")
-        last = found[-1][:3] if found else (-1, 0, -1)
-        if (step, epoch, batch) not in (
-            (last[0] + 1, last[1], last[2] + 1),
-            (last[0] + 1, last[1] + 1, 0),
-        ):
-            raise RecordError(f"{LOSSES} has step {step}, epoch {epoch}, batch {batch} after step {last[0]}.")
+        before, old_epoch, old_batch = found[-1][:3] if found else (-1, 0, -1)
+        next_ones = ((before + 1, old_epoch, old_batch + 1), (before + 1, old_epoch + 1, 0))
+        if (step, epoch, batch) not in next_ones:
+            raise RecordError(f"{LOSSES} has step {step}, epoch {epoch}, batch {batch} after step {before}.")
         found.append((step, epoch, batch, bits))
     ends = [after[1] > here[1] for here, after in itertools.pairwise(found)]
     whole = bool(found) and found[-1][2] == max(batch for _, _, batch, _ in found)
