@@ -313,6 +313,7 @@ def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: P
 def test_a_commit_that_is_not_here_is_inconclusive(bundle: Path, uri: str, tmp_path: Path) -> None:
     own = copy(bundle, tmp_path / "own")
     edit(own / "inputs.json", lambda value: value["code"].update(commit="0" * 40))
+    edit(own / "run.json", lambda value: value["tags"].update({"mlflow.source.git.commit": "0" * 40}))
     reseal(own)
     found = replay(str(own), env_manager="uv", tracking_uri=uri)
     assert found.verdict == "INCONCLUSIVE"

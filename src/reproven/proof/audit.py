@@ -17,7 +17,7 @@ from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, 
 from reproven.files import disk, manifest, names
 from reproven.files.manifest import Manifest
 from reproven.files.names import MANIFEST
-from reproven.proof.contradictions import contradictions, model_tensors, other_tensors
+from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
 from reproven.store.mlmodel import NOTED
@@ -179,11 +179,12 @@ def _beside(model: LoggedModel, found: Evidence) -> Iterator[str]:
     if model.status != "READY":
         yield f"its status is {model.status}, but it was logged whole (READY)."
     with contextlib.suppress(RecordError):  # a finding already
-        errors, params = found.record.outcome.errors, found.snapshot.params
-        for kind, said, has in (("metric", errors, model.metrics), ("param", params, model.params)):
-            for name in sorted(has.keys() & said.keys()):
-                if has[name] != said[name]:
-                    yield f"its {kind} {name} is {has[name]}, but the record says {said[name]}."
+        record = found.record
+        if model.params:
+            yield from other_params(model.params, record.inputs.recipe)
+        for name, value in model.metrics.items():
+            if value != (said := record.outcome.errors.get(name, value)):
+                yield f"its metric {name} is {value}, but the record says {said}."
 
 
 def _in_version(version: Version, found: Evidence, models: Mapping[str, LoggedModel]) -> list[str]:
