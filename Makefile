@@ -8,7 +8,7 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run verify test test-all check format bench bench-sweeps ui clean
+.PHONY: run verify test test-all check mutants format bench bench-sweeps ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -36,6 +36,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(PYTEST) -m "not slow"
 
+mutants: $(VENV)/installed-dev
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -58,4 +62,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build mutants .pytest_cache .mypy_cache .ruff_cache

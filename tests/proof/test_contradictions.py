@@ -282,5 +282,7 @@ def test_a_param_may_be_spelled_otherwise_and_says_the_same(name: str, text: str
 
 def test_a_param_that_cannot_be_compared_hides_none_that_can() -> None:
     sound = {key: spell(value) for key, value in RECIPE.to_dict().items()}
-    told = list(other_params({**sound, "device": "auto", "lr": "2", "seed": "3"}, RECIPE))
+    told = list(
+        other_params({**sound, "hidden": "1… (whole in recipe.json)", "lr": "2", "seed": "3"}, RECIPE)
+    )
     assert [words.split()[2] for words in told] == ["lr", "seed"]
