@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reproven.arithmetic import profiles
-from reproven.errors import InvalidInput, RecordError, ReprovenError
+from reproven.errors import Deleted, InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
 from reproven.machine import signals
 from reproven.machine.imports import importing
@@ -120,7 +120,7 @@ def _gone_on(book: Logbook, job: Job) -> Trained | None:
     if book.is_held:
         raise InvalidInput([f"The run {job.name} is being trained by another process of this machine."])
     if job.study.pruner == NO_PRUNING:  # a pruner must see every epoch, so its runs begin anew
-        with contextlib.suppress(InvalidInput, RecordError):
+        with contextlib.suppress(InvalidInput, RecordError, Deleted):
             return resume(book.id, tracking_uri=job.tracking.tracking_uri)
     _forget(book, job)
     return None
