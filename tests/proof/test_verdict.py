@@ -180,16 +180,15 @@ def test_a_final_weight_that_differs_is_told_with_its_values_once() -> None:
 
 
 def with_inputs(count: int) -> Record:
-    """A record that has other initial weights, so many."""
-    return record(initial_weights={f"w{number}": LONG for number in range(count - 2)})
+    """A record that was made in another environment, by so many facts."""
+    facts = {f"w{number:02}": LONG for number in range(count)}
+    return record(environment={**record().inputs.environment, **facts})
 
 
 def test_inputs_that_differ_are_told_and_so_many_of_them_counted() -> None:
     def named(count: int) -> str:
-        before = {name: digest(name, "initial")[:12] for name in NAMES}
-        gone = [f"initial weights of {name} is none, recorded was {was}" for name, was in before.items()]
-        new = [f"initial weights of w{n} is {LONG[:12]}, recorded was none" for n in range(count - 2)]
-        return "; ".join([*gone, *new][:8])
+        new = [f"environment.w{number:02} is {LONG[:12]}, recorded was none" for number in range(count)]
+        return "; ".join(new[:8])
 
     for count, more in ((8, ""), (9, "; and 1 more"), (12, "; and 4 more")):
         same = verdict.words(difference.between(record(), with_inputs(count)))

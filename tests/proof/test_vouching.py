@@ -203,9 +203,6 @@ def test_a_forged_record_is_found_by_whoever_vouches(
     forged = copy(six_bundle, tmp_path / "forged")
     FILES[where, what](forged)
     if where != "manifest.json":
-        name = where.rstrip("s") if where in ("figures", "images") else where
-        findings = audit(str(forged)).findings
-        assert any(name in finding for finding in findings) or (where, what)[1].endswith("tags too")
         reseal(forged)
     found = audit(str(forged))
     if answer == AUDIT:
@@ -314,9 +311,6 @@ def written(path: str) -> Callable[[Stored], Any]:
 
 
 _HERE = " AND key = 'test_r2' AND step = 2"
-_INPUTS = (
-    " AND source_type = 'DATASET' AND rowid = (SELECT MAX(rowid) FROM inputs WHERE destination_type = 'RUN')"
-)
 
 STORE: Mapping[tuple[str, str], Callable[[Stored], Any]] = {
     ("files", "one more"): lambda at: at.client.log_text(at.run, "text", "thoughts.txt"),
@@ -348,9 +342,8 @@ STORE: Mapping[tuple[str, str], Callable[[Stored], Any]] = {
     ),
     ("metric", "one more, by `mlflow.start_run(run_id=…)`"): a_metric_by_mlflow_s_idiom,
     ("dataset input", "its digest"): lambda at: at.sql(
-        "UPDATE datasets SET digest = 'another' WHERE name = 'boston' AND experiment_id = "
-        "(SELECT experiment_id FROM runs WHERE run_uuid = ?) AND digest = (SELECT MIN(digest) FROM datasets "
-        "WHERE experiment_id = (SELECT experiment_id FROM runs ORDER BY start_time LIMIT 1))"
+        "UPDATE datasets SET digest = 'another' WHERE dataset_uuid = "
+        "(SELECT MIN(source_id) FROM inputs WHERE source_type = 'DATASET' AND destination_id = ?)"
     ),
     ("dataset input", "taken out"): lambda at: at.sql(
         "DELETE FROM inputs WHERE input_uuid = (SELECT MIN(input_uuid) FROM inputs WHERE destination_id = ?)"
@@ -419,9 +412,12 @@ def told_of(at: Stored) -> str:
 
 @pytest.fixture
 def stored(six_bundle: Path, uri: str) -> Stored:
-    found = Stored(import_(six_bundle, experiment="vouched for", tracking_uri=uri, again=True), uri)
-    assert audit(found.run, tracking_uri=uri).notes == ()
-    return found
+    return Stored(import_(six_bundle, experiment="vouched for", tracking_uri=uri, again=True), uri)
+
+
+def test_of_a_run_that_nobody_changed_nothing_is_told(stored: Stored) -> None:
+    assert told_of(stored) == NOT_OURS
+    assert replay(stored.run, tracking_uri=stored.uri).verdict == "IDENTICAL"
 
 
 @pytest.mark.parametrize(("where", "what"), list(STORE))
