@@ -134,7 +134,9 @@ def test_a_run_that_fails_is_a_finding_and_the_rest_goes_on(cli: Cli, uri: str, 
 
 def test_a_run_that_cannot_be_trained_is_a_finding_too(cli: Cli) -> None:
     huge = "999999,999999,999999"
-    done = cli("sweep", "--axis", f"hidden=10;{huge}", "--epochs", "1", "--experiment", "refused")
+    done = cli(
+        "sweep", "--axis", f"hidden=10;{huge}", "--epochs", "1", "--experiment", "refused", "--jobs", "1"
+    )
     assert done.returncode == 1, done.stderr
     assert f"hidden={huge} seed=12: REFUSED. hidden is {huge}, which makes" in done.stdout
     assert "2 runs: 1 FINISHED, 1 REFUSED" in done.stdout
@@ -160,7 +162,7 @@ def test_a_cluster_needs_a_store_that_its_workers_reach() -> None:
 def test_a_plan_says_the_same_as_options(cli: Cli, tmp_path: Path, uri: str) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("axes:\n  hidden: [[10, 10], [5]]\n  lr: 1e-3..1e-2:log:2\nseeds: 5\nepochs: 1\n")
-    by_plan = cli("sweep", "--plan", str(plan), "--experiment", "planned", "--json")
+    by_plan = cli("sweep", "--plan", str(plan), "--experiment", "planned", "--jobs", "1", "--json")
     assert by_plan.returncode == 0, by_plan.stderr
     axes = ("--axis", "hidden=10,10;5", "--axis", "lr=1e-3..1e-2:log:2")
     options = (*axes, "--seeds", "5", "--epochs", "1")
@@ -330,7 +332,7 @@ def test_mlflow_run_sweeps_below_its_own_run_and_goes_on_below_the_next(
     from projects import mlflow_run
 
     arguments = (str(ROOT), "-e", "sweep", "--env-manager", "local", "--experiment-name", "by mlflow")
-    axes = ("-P", "axes=optimizer=sgd,adam lr=1e-3", "-P", "seeds=0..1", "-P", "epochs=1")
+    axes = ("-P", "axes=optimizer=sgd,adam lr=1e-3", "-P", "seeds=0..1", "-P", "epochs=1", "-P", "jobs=1")
     for was_there in (False, True):
         done = mlflow_run(*arguments, *axes, uri=uri)
         assert done.returncode == 0, done.stderr
