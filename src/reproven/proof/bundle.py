@@ -112,14 +112,14 @@ def import_(
         to = experiment or found.snapshot.experiment
         whole, cut_off = _imported(found, store, to)
         if whole and not again:
-            say(f"{folder} is there already, as the run {whole[0].id}. --again makes another one.")
-            return whole[0].id
-        run = cut_off[0] if cut_off else _new_run(found, store, to)
+            say(f"{folder} is there already, as the run {whole[0]}. --again makes another one.")
+            return whole[0]
+        run = store.open(cut_off[0]) if cut_off else _new_run(found, store, to)
         _fill(run, found, example)
         return run.id
 
 
-def _imported(found: Evidence, store: Store, experiment: str) -> tuple[list[Run], list[Run]]:
+def _imported(found: Evidence, store: Store, experiment: str) -> tuple[list[str], list[str]]:
     """The runs of an experiment with the seal of a bundle: the whole ones, and those of cut-off imports.
 
     The seal is the last that an import writes.
@@ -129,7 +129,7 @@ def _imported(found: Evidence, store: Store, experiment: str) -> tuple[list[Run]
     whole = store.search(experiment, f"tags.`{SEAL}` = '{found.seal}'")
     begun = store.search(experiment, f"tags.`{IMPORTING}` = '{found.seal}'")
     cut_off = [run for run in begun if run.seal is None]
-    return [store.open(run.run_id) for run in whole], [store.open(run.run_id) for run in cut_off]
+    return [run.run_id for run in whole], [run.run_id for run in cut_off]
 
 
 def _new_run(found: Evidence, store: Store, experiment: str) -> Run:

@@ -54,13 +54,14 @@ class Workers:
         slots: How many jobs they train at a time.
         make: Makes an executor whose processes compute in a profile.
         have_begun: Whether any of them has come as far as its first job.
+        running: What has been handed out, and has not come back.
     """
 
     slots: int
     make: Callable[[str], Executor]
     have_begun: Callable[[], bool] = lambda: True
     _made: dict[str, Executor] = field(default_factory=dict)
-    _running: dict[Future[Child], Job] = field(default_factory=dict)
+    running: dict[Future[Child], Job] = field(default_factory=dict)
 
     def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
         """Trains jobs, and yields what became of each, in the order in which they end.
@@ -77,7 +78,7 @@ class Workers:
             yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
 
     def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[Child]:
-        waiting, deaths, running = deque(jobs), Counter[str](), self._running
+        waiting, deaths, running = deque(jobs), Counter[str](), self.running
 
         def may_begin() -> bool:
             """Whether the next job may: one with which a process died runs alone, to spare the others."""
@@ -123,11 +124,6 @@ class Workers:
             return None
         except Exception as error:  # of the cluster, such as KilledWorker
             return job.child(REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
-
-    @property
-    def running(self) -> dict[Future[Child], Job]:
-        """What has been handed out, and has not come back."""
-        return self._running
 
     @property
     def executors(self) -> list[Executor]:
