@@ -22,6 +22,7 @@ from reproven.store.tags import (
     TABLE_TAG,
 )
 from reproven.values import options as kinds
+from reproven.values.metrics import last
 from reproven.values.recipe import OPTIONS, Recipe
 from reproven.values.record import Record
 
@@ -112,10 +113,10 @@ def _in_metrics(found: Evidence) -> Iterator[str]:
     for step in sorted(losses.keys() | sent.keys()):
         if losses.get(step) != sent.get(step):
             yield f"Step {step} has the loss {losses.get(step)}, but {METRICS} says {sent.get(step)}."
-    last = {row.key: row.value for row in sorted(found.rows)}
+    sent_last = {key: row.value for key, row in last(found.rows).items()}
     for name, value in found.record.outcome.errors.items():
-        if last.get(name) != value:
-            yield f"The outcome's {name} is {value}, but {METRICS} says {last.get(name)}."
+        if sent_last.get(name) != value:
+            yield f"The outcome's {name} is {value}, but {METRICS} says {sent_last.get(name)}."
 
 
 def _in_tensors(found: Evidence) -> Iterator[str]:

@@ -15,7 +15,7 @@ from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.store.summary import Summary
 from reproven.store.tags import PREFIX, SEAL, VERDICT
-from reproven.values.metrics import more_is_better
+from reproven.values.metrics import last, more_is_better
 from reproven.values.model_name import registration_problems
 from reproven.values.record import Watch, unwatched
 from reproven.values.run_ids import run_and_path
@@ -109,11 +109,11 @@ def promote(
     if objections and not force:
         return stays
     version = registry.version_of(run_id, name)
-    metrics = {row.key: row.value for row in sorted(store.metrics(run_id), key=lambda row: row.step)}
+    metrics = last(store.metrics(run_id))
     tags = {
         VERDICT: replayed.verdict,
         SEAL: audited.seal or "none",
-        **{f"{_METRIC}{key}": repr(value) for key, value in metrics.items()},
+        **{f"{_METRIC}{key}": repr(row.value) for key, row in metrics.items()},
         **({_FORCED: " ".join(objections)[:4000]} if objections else {}),
     }
     registry.move(alias, name, version, tags)

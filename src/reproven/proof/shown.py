@@ -24,7 +24,7 @@ from reproven.store.tags import (
     VERDICT,
     travels,
 )
-from reproven.values.metrics import Row
+from reproven.values.metrics import Row, last
 from reproven.values.snapshot import Snapshot
 
 _OF_PROJECTS = "mlflow.project."  # tags of runs that `mlflow run` made
@@ -141,17 +141,12 @@ def look_at_metrics(found: Evidence, store: Store, report: Report) -> None:
         report.findings += _other_rows(old - new, new - old)
         return
     shown = store.summary(found.source).metrics
-    for name, value in _last_of(sent).items():
+    for name, value in ((row.key, row.value) for row in last(sent).values()):
         if shown.get(name) != value:
             report.findings.append(
                 f"The metric {name} is {shown.get(name)!r} in the store's lists and searches, but its last "
                 f"value is {value!r}."
             )
-
-
-def _last_of(rows: list[Row]) -> dict[str, float]:
-    """The value of each metric that MLflow shows in lists: the last by step, then by time."""
-    return {row.key: row.value for row in sorted(rows, key=lambda row: (row.step, row.timestamp, row.value))}
 
 
 def _other_rows(missing: set[Row], more: set[Row]) -> Iterator[str]:

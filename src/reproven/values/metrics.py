@@ -42,10 +42,14 @@ class Row:
     value: float
 
 
+def last(rows: Iterable[Row]) -> dict[str, Row]:
+    """The last value of each metric by its key, as MLflow has it: by step, then time, then the greatest."""
+    return {row.key: row for row in sorted(rows, key=lambda row: (row.step, row.timestamp, row.value))}
+
+
 def last_errors(rows: Iterable[Row]) -> list[Row]:
-    """Of all values of metrics, the last one of each error, by steps."""
-    last = {row.key: row for row in sorted(rows, key=lambda row: row.step) if row.key in ERRORS}
-    return list(last.values())
+    """Of all values of metrics, the last one of each error."""
+    return [row for row in last(rows).values() if row.key in ERRORS]
 
 
 def is_key(name: str) -> bool:
