@@ -4,11 +4,11 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+TORCH := $(shell grep '^torch==' constraints.txt)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run verify test test-all check mutants format bench bench-sweeps ui clean
+.PHONY: run verify test test-all test-versions check mutants lock format bench bench-sweeps ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -29,6 +29,9 @@ test: $(VENV)/installed-dev
 
 test-all: $(VENV)/installed-dev
 	$(PYTEST)
+
+test-versions: $(VENV)/installed-dev
+	$(BIN)/python tests/versions.py
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -51,15 +54,25 @@ bench-sweeps: $(VENV)/installed-dev
 	$(BIN)/python -W ignore benchmarks/sweeps.py
 
 # torch goes first, so that nothing else chooses its version
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet -e .
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[search]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet -e ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[dev]"
 	@touch $@
+
+# the newest of everything but torch; conda.yaml is then written by hand, and a test holds both to be equal
+lock:
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet $(TORCH)
+	build/lock/bin/pip install --quiet -e ".[dev]"
+	sed -n 1p constraints.txt > build/lock/constraints.txt
+	build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' >> build/lock/constraints.txt
+	mv build/lock/constraints.txt constraints.txt
 
 clean:
 	rm -rf $(VENV) build mutants .pytest_cache .mypy_cache .ruff_cache

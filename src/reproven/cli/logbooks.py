@@ -6,8 +6,9 @@ A command imports its verb only once its options are known to be good.
 from __future__ import annotations
 
 import json
-import select
+import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
         from reproven.logbooks import sync as verb
 
     if follow:
-        verb.follow(runs[0], wait=_writer_ended, say=say)
+        verb.follow(runs[0], wait=_end_of_writer().wait, say=say)
         return
     found = []
     for synced in verb.sync(runs, tracking_uri=tracking_uri):
@@ -103,10 +104,17 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
         sys.exit(TROUBLE)
 
 
-def _writer_ended(seconds: float) -> bool:
-    """Waits, and returns whether the process at the other end of standard input is gone."""
-    ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return bool(ready)
+def _end_of_writer() -> threading.Event:
+    """Set once the process at the other end of standard input is gone."""
+    ended = threading.Event()
+
+    def read() -> None:
+        while os.read(sys.stdin.fileno(), 1 << 10):
+            pass
+        ended.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    return ended
 
 
 @main.command()

@@ -8,10 +8,8 @@ lock; a process that dies lets go of it. Neither torch nor MLflow is needed to l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from filelock import lock_descriptor
+
 from reproven.errors import DiskError, RecordError, ReprovenError
 from reproven.files.disk import write_text
 from reproven.files.texts import FORMAT, json_object, json_text
 from reproven.logbooks import journal
+from reproven.machine import processes
 
 Kind = TypeVar("Kind")
 TRAIN, REPLAY = "train", "replay"
@@ -266,7 +267,7 @@ class Logbook:
         that hangs. Whoever holds the logbook next ends that first.
         """
         with (self.path / _SENDER).open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
             _sign(file)
             yield
 
@@ -275,10 +276,8 @@ class Logbook:
             return
         with (self.path / _SENDER).open("a+") as file:
             while not _locked(file):
-                file.seek(0)
-                if (process := file.read()).isdigit():  # it has signed
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(process), signal.SIGKILL)
+                if (process := _holder(file)).isdigit():  # it has signed
+                    processes.kill(int(process))
                 time.sleep(0.02)
             file.truncate(0)
 
@@ -288,8 +287,7 @@ class Logbook:
         with (self.path / _LOCK).open("a+") as file:
             while not _locked(file):
                 if time.monotonic() >= until:
-                    file.seek(0)
-                    raise Held(file.read().strip() or "?")
+                    raise Held(_holder(file) or "?")
                 time.sleep(0.02)
             _sign(file)
             yield
@@ -305,16 +303,17 @@ class Logbook:
 def _sign(file: IO[str]) -> None:
     """Writes into a lock's file which process has it."""
     file.truncate(0)
-    file.write(str(os.getpid()))
+    file.write(f" {os.getpid()}")  # after the byte that is locked, which some systems let nobody else read
     file.flush()
 
 
+def _holder(file: IO[str]) -> str:
+    file.seek(1)
+    return file.read().strip()
+
+
 def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return lock_descriptor(file.fileno(), blocking=False)
 
 
 class Held(ReprovenError):

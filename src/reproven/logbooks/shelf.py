@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from platformdirs import user_state_path
+
 from reproven.errors import InvalidInput, RecordError
 from reproven.files.disk import write_text
 from reproven.files.texts import FORMAT, json_text
@@ -22,11 +24,10 @@ FOLDER = "REPROVEN_STATE"  # the variable that names another place for all logbo
 
 
 def place() -> Path:
-    """The folder of all logbooks: REPROVEN_STATE, or by the XDG Base Directory Specification."""
+    """The folder of all logbooks: REPROVEN_STATE, or where this system keeps the state of programs."""
     if named := os.environ.get(FOLDER):
         return Path(named).resolve()
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "reproven"
+    return user_state_path("reproven", appauthor=False)
 
 
 @contextmanager

@@ -79,9 +79,20 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor()
 
 
+def processors() -> int:
+    """How many processors this process may use; all of them where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def memory() -> int:
-    """The machine's physical memory in bytes, or what a container of it may use."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """The machine's physical memory in bytes, or what a container of it may use.
+
+    Where the system does not say, there is enough: then training itself finds out.
+    """
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return sys.maxsize
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
     except OSError:

@@ -6,8 +6,10 @@ versions and commits have the form of versions and commits. A patch that a recor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -74,16 +76,18 @@ def meanwhile(
     def start() -> None:
         if not only_if():
             return
+        if hasattr(signal, "pthread_sigmask"):  # inherited: Ctrl-C is for this process
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         started.append(
             subprocess.Popen(
                 [sys.executable, *_PROGRAM, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env=_environment({"MLFLOW_TRACKING_URI": uri}, _own_folders(SOURCE)),
-                process_group=0,  # Ctrl-C is for this process
             )
         )
-        os.setpriority(os.PRIO_PROCESS, started[0].pid, _COURTESY)
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, started[0].pid, _COURTESY)
 
     timer = threading.Timer(after, start)
     timer.daemon = True
@@ -96,6 +100,12 @@ def meanwhile(
         for process in started:
             process.kill()
             process.communicate()
+
+
+def kill(process: int) -> None:
+    """Ends a process by its number, whatever it does; none if it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has the latter alone for it
 
 
 _PROGRAM = (

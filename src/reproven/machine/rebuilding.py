@@ -26,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+_ALSO = ("filelock", "platformdirs")  # what this package imports, and none of PACKAGES is sure to bring
+
 _NOT_REBUILT = {"reproven", "pip", "setuptools", "wheel", "uv"}
 
 
@@ -85,7 +87,7 @@ def rebuild(environment: Mapping[str, Any], folder: Path) -> Path:
         _run(["uv", "venv", "--quiet", "--python", python.rpartition(".")[0], str(place)])
     interpreter = place / "bin" / "python"
     install = ["uv", "pip", "install", "--quiet", "--python", str(interpreter)]
-    _run([*install, "--constraint", str(folder / "constraints.txt"), *wanted])
+    _run([*install, "--constraint", str(folder / "constraints.txt"), *wanted, *_ALSO])
     return interpreter
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from filelock import lock_descriptor
 
 _SQLITE = "sqlite:///"
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
@@ -51,7 +52,7 @@ def one_maker(uri: str) -> Iterator[None]:
         yield
         return
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # a process that dies lets go of it
+        lock_descriptor(file.fileno())  # a process that dies lets go of it
         try:
             yield
         finally:

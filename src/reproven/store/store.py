@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
+import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,8 +59,7 @@ class Store:
 
     def __init__(self, uri: str | None = None, folder: str | None = None) -> None:
         self.uri = address(uri)
-        inside = contextlib.chdir(folder if folder and Path(folder).is_dir() else ".")
-        with asking("open anything", self.uri), one_maker(self.uri), inside:
+        with asking("open anything", self.uri), one_maker(self.uri), _inside(folder):
             self.client = MlflowClient(tracking_uri=self.uri)
 
     @contextmanager
@@ -117,7 +116,7 @@ class Store:
             experiment_id = found.experiment_id if found else self._create_experiment(experiment)
             about = {
                 HOST: socket.gethostname(),
-                USER: getpass.getuser(),
+                USER: _user(),
                 SOURCE_NAME: Path(sys.argv[0]).name,
                 SOURCE_TYPE: "LOCAL",
             }
@@ -310,3 +309,25 @@ class Store:
             except OSError as error:
                 shown = without_credentials(self.uri)
                 raise StoreError(f"{uri} is not in the store {shown}: {error}") from error
+
+
+def _user() -> str:
+    """Who is logged in, as MLflow says it; there may be nobody with a name."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "unknown"
+
+
+@contextmanager
+def _inside(folder: str | None) -> Iterator[None]:
+    """Works in a folder, if there is one, as contextlib.chdir does from Python 3.11 on."""
+    if not (folder and Path(folder).is_dir()):
+        yield
+        return
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

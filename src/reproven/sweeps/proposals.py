@@ -7,6 +7,7 @@ the same study proposes the same points on any number of processes, and again wh
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -43,6 +44,14 @@ class Score:
     value: float | None
     pruned: bool = False
     last: float | None = None
+
+
+def optuna_problems(study: Study) -> list[str]:
+    """What speaks against a study where Optuna is not installed, a message each."""
+    if not study.in_rounds or importlib.util.find_spec("optuna"):
+        return []
+    what = f"search is {study.search}" if study.search != GRID else f"pruner is {study.pruner}"
+    return [f"{what}, but Optuna is not there. Install it: pip install 'reproven[search]'."]
 
 
 def rounds(study: Study) -> Iterator[tuple[list[Point], Callable[[Sequence[Score]], None]]]:

@@ -6,7 +6,6 @@ that: `worker` trains, in other processes.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -14,7 +13,7 @@ from functools import cache, partial
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks.interval import OFTEN
-from reproven.machine import code
+from reproven.machine import code, environment
 from reproven.store import children
 from reproven.store.address import without_credentials
 from reproven.store.store import Store
@@ -25,7 +24,7 @@ from reproven.sweeps.executors import Tick, Workers, workers
 from reproven.sweeps.jobs import Complete, Job, Tracking, jobs_of
 from reproven.sweeps.parent import Parent, parent_of
 from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
-from reproven.sweeps.proposals import rounds
+from reproven.sweeps.proposals import optuna_problems, rounds
 from reproven.sweeps.results import STOPPED, Child, Progress, Swept
 from reproven.sweeps.study import Study
 from reproven.sweeps.tally import Tally
@@ -79,6 +78,8 @@ def sweep(
         problems.append(
             f"study is of type {type(study).__name__}, but must be a Study. Try Study(base={{}})."
         )
+    else:
+        problems += optuna_problems(study)
     if problems:
         raise InvalidInput(problems)
     state = code.code_state()
@@ -88,7 +89,7 @@ def sweep(
     for point in study.corners():
         complete(study.recipe(point, study.seeds[0]))  # before a run is made
     store = Store(tracking_uri)
-    count = min(jobs or len(os.sched_getaffinity(0)), study.total)
+    count = min(jobs or environment.processors(), study.total)
     with workers(executor, count) as trainers:
         parent = parent_of(study, store, experiment=experiment, run_name=run_name)
         tracking = Tracking(
