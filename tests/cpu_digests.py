@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     profiles.enter(arguments.profile)
+    from reproven.training.evaluation import errors_by_part
     from reproven.training.prepared import prepare
 
     found = {}
@@ -68,7 +69,7 @@ def main() -> None:
         losses = [struct.pack("<f", step.loss) for step in made.steps()]
         end = [p.detach().numpy().tobytes() for p in made.state.network.parameters()]
         predicted = [array.tobytes() for pair in made.predictions().values() for array in pair]
-        errors = [struct.pack("<d", value) for value in made.errors().values()]
+        errors = [struct.pack("<d", value) for value in errors_by_part(made.predictions()).values()]
         found[name] = {
             "standardised": digest(*(t.numpy().tobytes() for part in made.parts.values() for t in part)),
             "initial weights": digest(*start),

@@ -16,8 +16,8 @@ from reproven import Recipe
 from reproven.files import manifest
 from reproven.files.texts import json_text
 from reproven.training.prepared import Prepared
-from reproven.values.record import Step
 from reproven.values.snapshot import Snapshot
+from reproven.values.steps import Step
 
 
 def copy(bundle: Path, to: Path) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reproven.files.digests import digester, tensor_digests, tensor_sha256
+from reproven.files.digests import digester, intervals, tensor_digests, tensor_sha256
+from reproven.networks import MLPModule
 from reproven.training import building
-from reproven.values.record import all_weights_sha256
+from reproven.values.steps import all_weights_sha256
 
 
 def mlp(variant: str, seed: int = 12) -> torch.nn.Module:
@@ -62,10 +63,35 @@ def test_the_place_in_memory_does_not() -> None:
 def test_a_digester_follows_weights_that_are_written_in_place(variant: str) -> None:
     network = mlp(variant)
     digests = digester(network)
-    assert digests() == list(weight_digests(network).values())
-    before = digests()
+    assert digests(None) == list(weight_digests(network).values())
+    before = digests(None)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.25)
-    assert digests() == list(weight_digests(network).values())
-    assert not set(digests()) & set(before)
+    assert digests(None) == list(weight_digests(network).values())
+    assert not set(digests(None)) & set(before)
+
+
+def sizes(*hidden: int) -> dict[str, int]:
+    with torch.device("meta"):  # draws nothing
+        return {name: parameter.numel() for name, parameter in MLPModule(13, hidden).named_parameters()}
+
+
+def test_a_network_that_is_not_wide_is_digested_whole_after_every_step() -> None:
+    assert all(intervals(sizes(*hidden), batch_size=1) == {} for hidden in ((10, 10), (50,), (8, 8, 8, 8)))
+    assert intervals(sizes(64, 64), batch_size=128) == {}
+
+
+def test_the_wide_tensors_of_a_wide_network_are_digested_at_intervals() -> None:
+    found = intervals(sizes(512, 512), batch_size=128)
+    assert found == {"hidden2.weight": 4}
+    assert intervals(sizes(512, 512), batch_size=1)["hidden2.weight"] > 4  # where a step takes less
+    assert intervals(sizes(2048, 2048), batch_size=16) == {"hidden2.weight": 16}
+
+
+def test_a_digester_leaves_out_what_has_not_its_turn() -> None:
+    network = mlp("module")
+    whole = list(weight_digests(network).values())
+    digests = digester(network, {"hidden1.weight": 3})
+    assert digests(None) == digests(6) == whole
+    assert digests(7) == digests(8) == ["", *whole[1:]]

@@ -10,7 +10,8 @@ from reproven.files.disk import read_text
 from reproven.logbooks import checkpoint, journal, shelf
 from reproven.training.building import build
 from reproven.training.loop import State
-from reproven.values.record import Inputs, short
+from reproven.values.record import Inputs
+from reproven.values.steps import short
 
 #: A run of the commit e057480, before there were wings, stopped in the middle of an epoch.
 EARLIER = Path(__file__).parent / "before-the-wings"
@@ -30,4 +31,4 @@ def test_a_logbook_of_the_commit_before_the_wings_is_still_read() -> None:
     lines, position = journal.read(book.journal, limit=found.position)
     assert position == found.position
     (last,) = [line for line in lines if line[:2] == [journal.STEP, 8]]
-    assert " ".join(short(digester(state.network)())) == last[4]
+    assert " ".join(short(digester(state.network)(None))) == last[4]

@@ -12,7 +12,7 @@ from conftest import QUICK
 from reproven import resume, train
 from reproven.logbooks import shelf
 from reproven.machine import signals
-from reproven.values.record import Step
+from reproven.values.steps import Step
 
 
 def test_a_training_in_another_thread_stops_where_it_is_told_to(uri: str) -> None:

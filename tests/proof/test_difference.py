@@ -67,6 +67,34 @@ def test_weights_after_a_step_come_before_the_next_loss() -> None:
     assert "the update of this tensor alone differs" in "\n".join(verdict.words(apart))
 
 
+def test_a_tensor_digested_at_intervals_came_apart_since_it_last_agreed() -> None:
+    """WEIGHT is digested after the steps 1, 3 and 5, BIAS after every one."""
+    rows = [row if s % 2 else ("", row[1]) for s, row in enumerate(ROWS)]
+    old = with_outcome(record(), weights_every={WEIGHT: 2}, step_weights=tuple(rows))
+    apart = difference.between(
+        old, with_outcome(old, step_weights=(*rows[:3], (ZEROS, rows[3][1]), *rows[4:]))
+    )
+    assert apart.first is not None
+    assert (apart.first.what, apart.first.step, apart.first.tensor, apart.first.since) == (
+        "weights",
+        3,
+        WEIGHT,
+        1,
+    )
+    text = "\n".join(verdict.words(apart))
+    assert "All tensors are known to agree after step 1; wide ones are digested at intervals" in text
+    assert "replay with --every-step where the run is IDENTICAL" in text
+    loss = with_outcome(old, steps=(replace(STEPS[0], loss=7.0), *STEPS[1:]))
+    assert "Before any update" in "\n".join(verdict.words(difference.between(old, loss)))
+    loss = with_outcome(old, steps=(*STEPS[:3], replace(STEPS[3], loss=7.0), *STEPS[4:]))
+    assert "known to agree after step 1" in "\n".join(verdict.words(difference.between(old, loss)))
+    loss = with_outcome(old, steps=(*STEPS[:2], replace(STEPS[2], loss=7.0), *STEPS[3:]))
+    assert "The weights before that step agree" in "\n".join(verdict.words(difference.between(old, loss)))
+    counts = {count.what: (count.differ, count.compared) for count in apart.counts}
+    assert counts["weights after steps"] == (1, 6)
+    assert difference.between(old, record()).first is None  # a finer record of the same run
+
+
 def test_final_weights_are_compared_element_by_element() -> None:
     old = record()
     new = with_outcome(

@@ -114,6 +114,32 @@ def test_a_weight_moved_by_one_ulp_is_found_at_its_step(
     assert counts["weights after steps"] == 12 - step
 
 
+def test_in_a_wide_network_a_finer_record_names_the_step(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large tensor is digested after 16 steps and at the end; it is moved by one ulp after the sixth."""
+    wide = Recipe(hidden=(400, 400), batch_size=16, epochs=1, lr=1e-5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Prepared, "steps", nudged(5, "hidden2.weight", (3, 4)))
+        run = train(wide, tracking_uri=uri, experiment="wide")
+        finer = replay(run.run_id, every_step=True, tracking_uri=uri)
+    assert finer.verdict == "IDENTICAL", report(finer)
+    coarse = replay(run.run_id, tracking_uri=uri)
+    assert coarse.verdict == "DIVERGED"
+    assert coarse.difference is not None
+    assert coarse.difference["first"]["since"] == -1
+    assert 5 < coarse.difference["first"]["step"] <= 15
+    assert "known to agree before the first step" in report(coarse)
+    assert finer.replay is not None
+    found = replay(finer.replay, tracking_uri=uri).difference
+    assert found is not None
+    assert (found["first"]["step"], found["first"]["tensor"], found["first"]["others"]) == (
+        5,
+        "hidden2.weight",
+        0,
+    )
+    weights = (Path(run.artifact_uri) / "weights.csv").read_text().splitlines()
+    assert sum(",," not in line and not line.endswith(",") for line in weights[1:]) == 2
+
+
 LIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"lr": 0.002}, "recipe.lr 0.001, where the record says 0.002"),
     ({"lr": 0.03}, {"lr": 0.001}, "recipe.lr 0.03, where the record says 0.001"),

@@ -29,7 +29,7 @@ from reproven import Recipe, Trained, audit, replay, resume, train
 from reproven.errors import InvalidInput, RecordError
 from reproven.logbooks import checkpoint, shelf
 from reproven.logbooks.interval import Interval
-from reproven.values.record import Step
+from reproven.values.steps import Step
 from stopping import OUTCOME, interrupted, outcome, sent, stopped, stored, train_apart
 
 RECIPE = Recipe(epochs=6)  # of 4 steps each

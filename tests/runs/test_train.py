@@ -29,7 +29,7 @@ from reproven.networks import MLPModule, Regressor
 from reproven.store.store import Store
 from reproven.training.prepared import prepare
 from reproven.values.blueprint import Blueprint
-from reproven.values.record import Step, all_weights_sha256
+from reproven.values.steps import Step, all_weights_sha256
 from stopping import interrupted
 
 

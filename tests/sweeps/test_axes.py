@@ -16,7 +16,7 @@ from conftest import Cli
 from reproven import Recipe, Trained, train
 from reproven.files.digests import digester
 from reproven.training.prepared import prepare
-from reproven.values.record import Step, short
+from reproven.values.steps import Step, short
 
 RECIPES = [Recipe(epochs=2), Recipe(epochs=2, optimizer="adam", variant="sequential", hidden=(7,))]
 
@@ -46,7 +46,7 @@ def test_a_second_run_in_the_same_process(recipe: Recipe, alone: tuple[str, ...]
 def test_tracking_or_none(recipe: Recipe, alone: tuple[str, ...]) -> None:
     prepared = prepare(recipe)
     digests = digester(prepared.state.network)
-    rows = [(repr(step.loss), short(digests())) for step in prepared.steps()]
+    rows = [(repr(step.loss), short(digests(None))) for step in prepared.steps()]
     losses = [line.split(",")[3] for line in alone[0].splitlines()[1:]]
     weights = [tuple(line.split(",")[1:]) for line in alone[1].splitlines()[1:]]
     assert rows == list(zip(losses, weights, strict=True))

@@ -12,7 +12,8 @@ import pytest
 from recording import NAMES, digest, record, with_outcome
 from reproven import Recipe
 from reproven.errors import RecordError
-from reproven.values.record import Inputs, Record, all_weights_sha256
+from reproven.values.record import Inputs, Record
+from reproven.values.steps import all_weights_sha256
 
 
 def texts(found: Record) -> dict[str, str]:
@@ -114,6 +115,45 @@ def test_an_outcome_that_contradicts_itself_or_its_recipe_is_refused(found: Reco
     with pytest.raises(RecordError) as error:
         Record.read(texts(found).__getitem__)
     assert str(error.value) == words
+
+
+def at_intervals(**changed: Any) -> Record:
+    """A tensor of it is digested after every fourth step and after each epoch of two."""
+    rows = [row if s % 2 else ("", row[1]) for s, row in enumerate(WHOLE.step_weights)]
+    return with_outcome(record(), **{"weights_every": {NAMES[0]: 4}, "step_weights": tuple(rows), **changed})
+
+
+def test_a_record_of_digests_at_intervals_says_which() -> None:
+    found = at_intervals()
+    assert json.loads(texts(found)["outcome.json"])["weights_every"] == {NAMES[0]: 4}
+    assert Record.read(texts(found).__getitem__) == replace(found, weights={})
+    assert "weights_every" not in texts(record())["outcome.json"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "step"),
+    [
+        ({"weights_every": {}}, 0),
+        ({"weights_every": {NAMES[0]: 4, NAMES[1]: 4}}, 0),
+        ({"weights_every": {NAMES[0]: 3}}, 2),
+        ({"step_weights": tuple(("", row[1]) for row in WHOLE.step_weights[:5]) + WHOLE.step_weights[5:]}, 1),
+    ],
+)
+def test_a_digest_that_is_missing_or_too_much_is_named(changed: dict[str, Any], step: int) -> None:
+    with pytest.raises(
+        RecordError, match=f"weights.csv, step {step} has not the digests that outcome.json says"
+    ):
+        Record.read(texts(at_intervals(**changed)).__getitem__)
+
+
+@pytest.mark.parametrize("every", [{NAMES[0]: 1}, {NAMES[0]: "4"}, {NAMES[0]: True}, {"other": 4}, [4], None])
+def test_intervals_that_are_none_are_refused(every: Any) -> None:
+    with pytest.raises(RecordError, match=r"outcome\.json lacks a field or has a wrong one"):
+        Record.read({**texts(record()), "outcome.json": _with_intervals(every)}.__getitem__)
+
+
+def _with_intervals(every: Any) -> str:
+    return json.dumps(json.loads(texts(record())["outcome.json"]) | {"weights_every": every})
 
 
 def test_a_run_that_failed_in_its_first_step_is_a_record() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         "local",
     ),
     data=DATA,
+    every_step=plain(is_flag=True, help="Digest wide tensors too after every step, for a finer record."),
 )
 def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     """Train recorded RUNS again from their records alone, and compare every bit.
@@ -46,6 +47,7 @@ def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
       reproven replay --experiment boston
       reproven replay mlruns/reference/module-sgd
       reproven replay RUN --env-manager uv
+      reproven replay RUN --every-step
     """
     with importing():
         from reproven.proof.replay import replays

@@ -22,7 +22,7 @@ from reproven.values.options import Option, read_checked
 
 if TYPE_CHECKING:
     from reproven.runs.train import Trained
-    from reproven.values.record import Step
+    from reproven.values.steps import Step
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]

@@ -10,7 +10,7 @@ from typing import Any
 
 from reproven.values import options as kinds
 from reproven.values.options import Option
-from reproven.values.record import Step
+from reproven.values.steps import Step
 
 _SECONDS = 5.0  # at least between two checkpoints, where nothing is asked for
 _SPELLED = re.compile(r"([1-9][0-9]{0,17})(steps?|epochs?)")

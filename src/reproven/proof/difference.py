@@ -22,6 +22,7 @@ from reproven.values.changes import (
     changes,
 )
 from reproven.values.record import Inputs, Outcome, Record
+from reproven.values.steps import agree
 
 _DETERMINED = ("split", "standardisation", "initial weights")  # by the recipe
 
@@ -39,6 +40,8 @@ class Divergence:
         step: Where, for losses and weights; likewise `epoch` and `batch`.
         tensor: The first tensor that differs, for weights; for `start` what differs; for `file` its path.
         others: How many other tensors differ after the same step, for weights.
+        since: For weights and losses, the last step after which every tensor was digested and agreed, if that
+            is not the step before: what differs came about after it. -1 stands for the initial weights.
         index: The first element of it that differs, where its values are kept.
         ulp: How many float32 numbers (float64 for an error) lie between both, plus one; None where they
             are no numbers.
@@ -52,6 +55,7 @@ class Divergence:
     batch: int | None = None
     tensor: str | None = None
     others: int = 0
+    since: int | None = None
     index: tuple[int, ...] | None = None
     ulp: int | None = None
 
@@ -161,13 +165,17 @@ def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
     """What differs along the way: of each step the loss, then the weights after it."""
     names = list(dict.fromkeys([*old.final_weights, *new.final_weights]))
     together = zip(old.steps, new.steps, old.step_weights, new.step_weights, strict=False)
+    known = dict.fromkeys(names, -1)  # the last step after which each tensor agreed
     for a, b, weights_a, weights_b in together:
+        since = min(known.values(), default=-1)
         where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
+        where["since"] = since if since < a.step - 1 else None
         if not _same(a.loss, b.loss):
             ulp = ulps(a.loss, b.loss)
             yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulp, **where)
-        apart = [t for t in zip_longest(names, weights_a, weights_b, fillvalue=_MISSING) if t[1] != t[2]]
-        if apart:
+        cells = list(zip_longest(names, weights_a, weights_b, fillvalue=_MISSING))
+        known |= {name: a.step for name, x, y in cells if x and x == y}
+        if apart := [cell for cell in cells if not agree(cell[1:2], cell[2:])]:
             name, x, y = apart[0]
             others = len(apart) - 1
             yield Divergence(what="weights", recorded=x, found=y, tensor=name, others=others, **where)
@@ -226,7 +234,7 @@ def _counts(old: Outcome, new: Outcome) -> Iterator[Count]:
         return Count(what=what, differ=sum(a.get(n) != b.get(n) for n in names), compared=len(names))
 
     yield of_rows("losses", [s.loss for s in old.steps], [s.loss for s in new.steps], same=_same)
-    yield of_rows("weights after steps", old.step_weights, new.step_weights)
+    yield of_rows("weights after steps", old.step_weights, new.step_weights, same=agree)
     yield of_rows("weights after epochs", old.epoch_weights, new.epoch_weights)
     yield of_names("final tensors", old.final_weights, new.final_weights)
     yield of_names("predictions by part", old.predictions, new.predictions)

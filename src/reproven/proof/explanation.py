@@ -17,7 +17,8 @@ from reproven.proof.difference import Difference
 from reproven.training.prepared import Prepared
 from reproven.values.changes import Change
 from reproven.values.recipe import OPTIMIZERS, Recipe, layer_names
-from reproven.values.record import Outcome, Record, short
+from reproven.values.record import Outcome, Record
+from reproven.values.steps import agree, short
 
 _MANTISSAS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 7.5, 8.0, 9.0)
 _EXPONENTS = range(-6, 1)
@@ -55,17 +56,18 @@ def explain(made: Prepared, outcome: Outcome) -> Explanation | None:
 
 
 def _candidates(recipe: Recipe, wanted: Sequence[str], made: Prepared) -> Iterator[Recipe]:
-    """Recipes with other learning rates, then with other optimizers, that make every wanted tensor."""
+    """Recipes with other learning rates, then with other optimizers, that make every tensor digested."""
     names = list(made.state.network.state_dict())
+    digested = {name: digest for name, digest in zip(names, wanted, strict=True) if digest}
     others = [name for name in OPTIMIZERS if name != recipe.optimizer]
     for optimizer in (recipe.optimizer, *others):
         found: dict[str, float] = {}
         for lr in _rates(recipe):
-            after = _first_update(made, _with(recipe, optimizer, lr, {}))
-            for name, digest, right in zip(names, after, wanted, strict=True):
-                if digest == right:
+            after = dict(zip(names, _first_update(made, _with(recipe, optimizer, lr, {})), strict=True))
+            for name, right in digested.items():
+                if after[name] == right:
                     found.setdefault(name, lr)
-        if len(found) == len(names):
+        if found.keys() == digested.keys():
             yield _with(recipe, optimizer, *_by_layer(recipe, found))
 
 
@@ -103,14 +105,14 @@ def _by_layer(recipe: Recipe, found: Mapping[str, float]) -> tuple[float, dict[s
 def _first_update(made: Prepared, recipe: Recipe) -> tuple[str, ...]:
     made = made.afresh(recipe)
     next(made.steps())
-    return short(digester(made.state.network)())
+    return short(digester(made.state.network)(None))
 
 
 def _agreeing(made: Prepared, outcome: Outcome) -> int:
     """For how many steps it makes the recorded weights."""
     digests = digester(made.state.network)
     for step, wanted in zip(made.steps(), outcome.step_weights[:_CHECKED], strict=False):
-        if short(digests()) != wanted:
+        if not agree(short(digests(None)), wanted):
             return step.step
     return min(len(outcome.step_weights), _CHECKED)
 

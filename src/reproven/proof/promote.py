@@ -17,8 +17,8 @@ from reproven.store.summary import Summary
 from reproven.store.tags import PREFIX, SEAL, VERDICT
 from reproven.values.metrics import last, more_is_better
 from reproven.values.model_name import registration_problems
-from reproven.values.record import Watch, unwatched
 from reproven.values.run_ids import run_and_path
+from reproven.values.steps import Watch, unwatched
 
 _FORCED = f"{PREFIX}forced"  # on a version: what spoke against it
 _METRIC = f"{PREFIX}metric."

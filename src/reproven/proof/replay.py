@@ -11,8 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -32,12 +31,12 @@ from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.telling import (
-    OF_BUNDLES,
     REPORT,
     draw,
     linked_by,
     name_of,
     run_id_of,
+    several,
     shown_under,
     tags_of,
 )
@@ -45,15 +44,15 @@ from reproven.proof.verdict import INCONCLUSIVE, TAMPERED, Verdict
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.registry import Registry
 from reproven.store.store import Store
-from reproven.store.tags import DESCRIPTION
-from reproven.values.record import Watch, unwatched
 from reproven.values.run_ids import EXAMPLE, listed
+from reproven.values.steps import Watch, unwatched
 
 if TYPE_CHECKING:
     from reproven.proof.difference import Difference
     from reproven.training.history import History
     from reproven.training.prepared import Prepared
-    from reproven.values.record import Inputs, Step
+    from reproven.values.record import Inputs
+    from reproven.values.steps import Step
 
 ENV_MANAGERS = ("local", "uv")
 
@@ -63,6 +62,7 @@ def replay(
     *,
     env_manager: str = "local",
     data: str | None = None,
+    every_step: bool = False,
     tracking_uri: str | None = None,
     watch: Watch = unwatched,
 ) -> Verdict:
@@ -73,6 +73,8 @@ def replay(
         env_manager: `local` trains with the code and packages that run this; `uv` first checks out the
             recorded commit in a worktree and rebuilds the recorded environment.
         data: Where the table is, if not where it was.
+        every_step: Digests every tensor after every step, where the record has wide ones at intervals. A
+            replay that is IDENTICAL is then a finer record of the same run, to be replayed elsewhere.
         tracking_uri: Where the run is looked up and its replay is tracked; None takes MLflow's own choice.
         watch: Passes the steps through.
 
@@ -85,7 +87,8 @@ def replay(
         RecordError: There is no record to replay.
         StoreError: The store does not hold the run, or refuses the replay.
     """
-    return next(replays([run], env_manager=env_manager, data=data, tracking_uri=tracking_uri, watch=watch))
+    how: dict[str, Any] = {"env_manager": env_manager, "data": data, "every_step": every_step}
+    return next(replays([run], **how, tracking_uri=tracking_uri, watch=watch))
 
 
 def replays(
@@ -94,6 +97,7 @@ def replays(
     experiment: str | None = None,
     env_manager: str = "local",
     data: str | None = None,
+    every_step: bool = False,
     tracking_uri: str | None = None,
     watch: Watch = unwatched,
 ) -> Iterator[Verdict]:
@@ -102,7 +106,7 @@ def replays(
     Args:
         runs: As for `replay`.
         experiment: Also every run of this experiment that trained a recipe and ended.
-        env_manager: As for `replay`; likewise `data`, `tracking_uri` and `watch`.
+        env_manager: As for `replay`; likewise all that follow.
 
     Raises:
         InvalidInput: There is nothing to replay. Otherwise as `replay`.
@@ -117,11 +121,11 @@ def replays(
             f"The experiment {experiment!r} holds no ended training run" if experiment else "No run is given"
         )
         raise InvalidInput([f"{where}, so there is nothing to replay. Train one: reproven train."])
-    with _several(store, sources) as tell:
+    with several(store, len(sources)) as tell:
         for source in sources:
-            adopt = len(sources) == 1
+            how = _How(table=data, every_step=every_step, watch=watch, adopt=len(sources) == 1)
             try:
-                found = _replay(source, store, env_manager=env_manager, table=data, watch=watch, adopt=adopt)
+                found = _replay(source, store, env_manager, how)
             except RecordError as error:
                 if source in runs and not isinstance(error, Absent):
                     raise
@@ -137,28 +141,17 @@ def _ended_runs(store: Store, experiment: str) -> list[str]:
     return [run.run_id for run in runs if run.status in ended or run.pruned is not None]
 
 
-@contextmanager
-def _several(store: Callable[[], Store], sources: Sequence[str]) -> Iterator[Callable[[Verdict], None]]:
-    """Under `mlflow run`, the run that MLflow made tells the verdicts of several replays."""
-    verdicts: list[Verdict] = []
-    if len(sources) == 1 or run_of_mlflow() is None:
-        yield verdicts.append
-        return
-    with store().run(experiment=OF_BUNDLES, name="replays") as run:
-        yield verdicts.append
-        rows = "\n".join(f"| {v.verdict} | {v.name} | {v.source} |" for v in verdicts)
-        run.describe(params={}, tags={DESCRIPTION: f"| verdict | run | source |\n|---|---|---|\n{rows}\n"})
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _How:
+    """What was asked for, as `replay` has it, and whether the run that `mlflow run` made is the replay's."""
+
+    table: str | None
+    every_step: bool
+    watch: Watch
+    adopt: bool
 
 
-def _replay(
-    source: str,
-    store: Callable[[], Store],
-    *,
-    env_manager: str,
-    table: str | None,
-    watch: Watch,
-    adopt: bool,
-) -> Verdict:
+def _replay(source: str, store: Callable[[], Store], env_manager: str, how: _How) -> Verdict:
     with gather(source, store) as found:
         recorded = _environment(found)
         is_fresh = "torch" not in sys.modules
@@ -166,15 +159,15 @@ def _replay(
             profiles.take_on(recorded)
         checked = look(found, store() if found.tags is not None else None, whole=False)
         if checked.findings:
-            return _without_training(found, store(), TAMPERED, checked.findings, adopt=adopt)
+            return _without_training(found, store(), TAMPERED, checked.findings, how)
         try:
             if env_manager == "uv":
-                return _rebuilt(found, store(), table, adopt=adopt)
+                return _rebuilt(found, store(), how)
             if not is_fresh and not profiles.suits(recorded):
-                return _called(found, store(), table, adopt=adopt)  # torch cannot change any more
+                return _called(found, store(), how)  # torch cannot change any more
         except RebuildError as error:
-            return _without_training(found, store(), INCONCLUSIVE, (str(error),), adopt=adopt)
-        return _here(found, store(), table, watch=watch, adopt=adopt)
+            return _without_training(found, store(), INCONCLUSIVE, (str(error),), how)
+        return _here(found, store(), how)
 
 
 def _environment(found: Evidence) -> dict[str, Any]:
@@ -184,23 +177,23 @@ def _environment(found: Evidence) -> dict[str, Any]:
         return {"profile": profiles.PORTABLE}
 
 
-def _here(found: Evidence, store: Store, table: str | None, *, watch: Watch, adopt: bool) -> Verdict:
+def _here(found: Evidence, store: Store, how: _How) -> Verdict:
     """Trains in this process."""
     from reproven.training.prepared import prepare
 
     recipe = found.record.inputs.recipe
-    place = place_of_table(found.record, found, table)
+    place = place_of_table(found.record, found, how.table)
     if place is None:
         why = f"The table {recipe.data} is gone: it is not where it was. Say where it is with --data."
-        return _without_training(found, store, INCONCLUSIVE, (why,), adopt=adopt)
+        return _without_training(found, store, INCONCLUSIVE, (why,), how)
     try:
         made = prepare(replace(recipe, data=place, data_sha256=None))
     except (DataError, InvalidInput) as error:
-        return _without_training(found, store, INCONCLUSIVE, (str(error),), adopt=adopt)
-    return _train(found, store, made, watch=watch, adopt=adopt)
+        return _without_training(found, store, INCONCLUSIVE, (str(error),), how)
+    return _train(found, store, made, how)
 
 
-def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt: bool) -> Verdict:
+def _train(found: Evidence, store: Store, made: Prepared, how: _How) -> Verdict:
     from reproven.machine import code, environment
     from reproven.proof import difference
     from reproven.runs import conduct, remade
@@ -218,7 +211,7 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
         name=f"replay of {name_of(found)}",
         histogram_every=remade.interval(found.text(HISTOGRAMS), made.recipe.epochs),
         parent=parent,
-        adopted=run_of_mlflow() if adopt else None,
+        adopted=run_of_mlflow() if how.adopt else None,
         figures=False,  # those that are compared are its own
     )
     recorded = found.record.outcome
@@ -229,11 +222,11 @@ def _train(found: Evidence, store: Store, made: Prepared, *, watch: Watch, adopt
         return recorded.pruned if epochs == len(recorded.epoch_weights) else None
 
     def enough_of(steps: Iterable[Step], total: int) -> Iterable[Step]:
-        return islice(watch(steps, min(total, enough)), enough)
+        return islice(how.watch(steps, min(total, enough)), enough)
 
     files = conduct.first_files(made, inputs, state, figures=False)
     with shelf.new_logbook(plan, files) as book, begun(book, store, is_new=True):
-        history = History(made)
+        history = History(made, {} if how.every_step else recorded.weights_every)
         with conduct.sending(book, history, store.uri):
             conduct.follow(book, history, Journal(book.journal), watch=enough_of, prune=prune)
         again = history.record(inputs)
@@ -299,7 +292,7 @@ def _told(found: Evidence, made: Prepared, apart: Difference, run_id: str | None
 
 
 def _without_training(
-    found: Evidence, store: Store, name: str, reasons: tuple[str, ...], *, adopt: bool
+    found: Evidence, store: Store, name: str, reasons: tuple[str, ...], how: _How
 ) -> Verdict:
     """A verdict that no training led to; it too becomes a run."""
     parent, experiment = shown_under(found, store)
@@ -310,7 +303,7 @@ def _without_training(
         experiment=experiment,
         name=f"replay of {name_of(found)}",
         parent=parent,
-        adopted=run_of_mlflow() if adopt else None,
+        adopted=run_of_mlflow() if how.adopt else None,
         start_time=int(time.time() * 1000),
     )
     with shelf.new_logbook(plan, {}) as book, begun(book, store, is_new=True):
@@ -327,22 +320,24 @@ def _without_training(
         return _delivered(book, store, told)
 
 
-def _rebuilt(found: Evidence, store: Store, table: str | None, *, adopt: bool) -> Verdict:
+def _rebuilt(found: Evidence, store: Store, how: _How) -> Verdict:
     """Trains with the recorded commit and the recorded packages."""
     inputs = found.record.inputs
     if inputs.code.commit is None:
         raise RebuildError("The record names no commit, so its code cannot be checked out.")
     with rebuilding.worktree(inputs.code.commit) as source, tempfile.TemporaryDirectory() as folder:
         python = rebuilding.rebuild(inputs.environment, Path(folder))
-        return _called(found, store, table, adopt=adopt, python=python, source=source)
+        return _called(found, store, how, python=python, source=source)
 
 
-def _called(found: Evidence, store: Store, table: str | None, *, adopt: bool, **where: Any) -> Verdict:
+def _called(found: Evidence, store: Store, how: _How, **where: Any) -> Verdict:
     """Replays in a process of its own."""
     source = found.source if found.tags is not None else str(found.folder.resolve())
-    data = ["--data", str(Path(table).resolve()) if Path(table).exists() else table] if table else []
-    variables = {"MLFLOW_TRACKING_URI": store.uri} | ({} if adopt else {"MLFLOW_RUN_ID": ""})
-    value = processes.call(["replay", source, *data], variables, **where)
+    table = how.table
+    options = ["--data", str(Path(table).resolve()) if Path(table).exists() else table] if table else []
+    options += ["--every-step"] if how.every_step else []
+    variables = {"MLFLOW_TRACKING_URI": store.uri} | ({} if how.adopt else {"MLFLOW_RUN_ID": ""})
+    value = processes.call(["replay", source, *options], variables, **where)
     try:
         first = value["replays"][0]
         return Verdict(**{**first, "reasons": tuple(first["reasons"]), "report": tuple(first["report"])})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from reproven.errors import RecordError
 from reproven.files import disk, names
 from reproven.proof.evidence import Evidence
 from reproven.proof.verdict import Verdict
+from reproven.store.address import run_of_mlflow
 from reproven.store.children import enclosing
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT
@@ -67,3 +70,16 @@ def draw(recorded: Record, again: Record, apart: Difference, label: str, folder:
     first = apart.first.step if apart.first is not None else None
     figure = figures.two_losses(old, new, f"mean squared error, {label}²", first)
     disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
+
+
+@contextmanager
+def several(store: Callable[[], Store], count: int) -> Iterator[Callable[[Verdict], None]]:
+    """Takes the verdicts of so many replays; under `mlflow run`, the run that MLflow made tells them."""
+    verdicts: list[Verdict] = []
+    if count == 1 or run_of_mlflow() is None:
+        yield verdicts.append
+        return
+    with store().run(experiment=OF_BUNDLES, name="replays") as run:
+        yield verdicts.append
+        rows = "\n".join(f"| {v.verdict} | {v.name} | {v.source} |" for v in verdicts)
+        run.describe(params={}, tags={DESCRIPTION: f"| verdict | run | source |\n|---|---|---|\n{rows}\n"})

@@ -127,6 +127,13 @@ def _stage(found: Difference) -> Iterable[str]:
         yield (
             "Before any update: the table, the split, the initial weights, the order of rows or the network."
         )
+    elif first.since is not None:
+        last = f"after step {first.since}" if first.since >= 0 else "before the first step"
+        yield (
+            f"All tensors are known to agree {last}; wide ones are digested at intervals, and may have come "
+            "apart since. To name the step, replay with --every-step where the run is IDENTICAL, and then "
+            "that replay here."
+        )
     elif first.what == "loss":
         yield "The weights before that step agree: its batch or the network's forward pass differs."
     elif first.what == "weights" and first.others == 0:

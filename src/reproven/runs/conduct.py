@@ -27,7 +27,8 @@ from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
-from reproven.values.record import Inputs, Outcome, Watch
+from reproven.values.record import Inputs, Outcome
+from reproven.values.steps import Watch
 
 #: Told the epochs completed and the errors after them, says why training is not worth going on, or nothing.
 Prune = Callable[[int, Mapping[str, float]], str | None]
@@ -211,7 +212,7 @@ def conclude(
     with book.writing():
         outcome = write_outcome(book.files, history, lines, figures=book.plan.figures)
         if has_model:
-            write_model(book.files, history.made, figures=book.plan.figures)
+            write_model(book.files, history, figures=book.plan.figures)
         book.conclude(End(status=outcome.status, tags=tags, linked=linked, model=has_model))
 
 
@@ -242,17 +243,17 @@ def histograms(lines: Sequence[Line]) -> dict[int, Any]:
     return {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
 
 
-def write_model(folder: Path, made: Prepared, *, figures: bool) -> None:
+def write_model(folder: Path, history: History, *, figures: bool) -> None:
     """Writes both forms of the model, and how well it predicts.
 
     Args:
         folder: Of the run's artifacts.
-        made: What was trained.
+        history: What was trained.
         figures: Whether the figure is drawn.
     """
     if figures:
-        pictures.predictions(folder, made.predictions(), made.dataset.table.target_label)
-    models.write_model(folder, made.regressor())
+        pictures.predictions(folder, history.predictions(), history.made.dataset.table.target_label)
+    models.write_model(folder, history.made.regressor())
 
 
 def _now() -> int:

@@ -70,7 +70,7 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     if names.MODEL in listed and history.failure is None:
         models.write_model(into, made.regressor())
     if pictures.PREDICTED in listed and history.failure is None:
-        pictures.predictions(into, made.predictions(), made.dataset.table.target_label)
+        pictures.predictions(into, history.predictions(), made.dataset.table.target_label)
     wanted = {path: _IMAGE.fullmatch(path) for path in listed}
     steps = {int(match[1]) for match in wanted.values() if match}
     for epochs, found in conduct.histograms(lines).items():

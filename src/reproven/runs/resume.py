@@ -21,8 +21,9 @@ from reproven.logbooks.delivery import home
 from reproven.logbooks.journal import EPOCH, STEP, Journal, Line, loss
 from reproven.logbooks.logbook import Held, Logbook
 from reproven.store.store import Store
-from reproven.values.record import Inputs, Step, Watch, unwatched
+from reproven.values.record import Inputs
 from reproven.values.run_ids import run_and_path
+from reproven.values.steps import Step, Watch, unwatched
 
 if TYPE_CHECKING:
     from reproven.runs.conduct import Prune

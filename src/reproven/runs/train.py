@@ -24,7 +24,7 @@ from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
 from reproven.values.model_name import registration_problems
 from reproven.values.options import problems_in_python
 from reproven.values.recipe import Recipe
-from reproven.values.record import Watch, unwatched
+from reproven.values.steps import Watch, unwatched
 
 if TYPE_CHECKING:
     from reproven.runs.conduct import Prune

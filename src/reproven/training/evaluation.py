@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from reproven.networks import Regressor, in_blocks
+
+#: Observed and predicted values, (rows,) float32 each, by part.
+Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def predictions(network: nn.Module, X: Tensor) -> np.ndarray:
@@ -40,3 +45,12 @@ def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     if spread.any():
         found["r2"] = float(1 - squares.sum() / spread.sum())
     return found
+
+
+def errors_by_part(found: Predictions) -> dict[str, float]:
+    """The errors of each part, by names such as test_rmse."""
+    return {
+        f"{part}_{name}": value
+        for part, (observed, predicted) in found.items()
+        for name, value in errors(observed, predicted).items()
+    }

@@ -13,10 +13,19 @@ from typing import Any
 
 import torch
 
-from reproven.files.digests import digester, standardisation_digests, tensor_digests, tensor_sha256
+from reproven.files.digests import (
+    digester,
+    intervals,
+    standardisation_digests,
+    tensor_digests,
+    tensor_sha256,
+)
+from reproven.training import evaluation
+from reproven.training.evaluation import Predictions
 from reproven.training.loop import unstable
 from reproven.training.prepared import Prepared
-from reproven.values.record import Code, Inputs, Outcome, Record, Step, all_weights_sha256, short
+from reproven.values.record import Code, Inputs, Outcome, Record
+from reproven.values.steps import Step, all_weights_sha256, short
 
 
 def inputs_of(made: Prepared, code: Code, environment: Mapping[str, Any]) -> Inputs:
@@ -41,26 +50,36 @@ class History:
         failure: Why training failed; None while it has not.
         pruned: Why a sweep stopped it; None while none has. Whoever stops it says so here.
         steps: Every step so far.
-        step_weights: After each step, the digests of all tensors as the record keeps them.
+        weights_every: As an `Outcome` has it; None takes what costs little.
+        step_weights: After each step, the digests of the tensors as the record keeps them.
         epoch_weights: After each epoch, one digest of all weights.
     """
 
     made: Prepared
+    weights_every: Mapping[str, int] | None = None
     errors: dict[str, float] = field(default_factory=dict)
     failure: str | None = None
     pruned: str | None = None
     steps: list[Step] = field(default_factory=list)
     step_weights: list[tuple[str, ...]] = field(default_factory=list)
     epoch_weights: list[str] = field(default_factory=list)
+    _predicted: Predictions | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.weights_every is None:
+            sizes = {name: one.numel() for name, one in self.made.state.network.state_dict().items()}
+            self.weights_every = intervals(sizes, batch_size=self.made.recipe.batch_size)
 
     def train(self) -> Iterator[Step]:
         """Trains, and yields each step once it is recorded; ends early where the numbers are not finite."""
-        digests = digester(self.made.state.network)
+        digests = digester(self.made.state.network, self.weights_every)
         for step in self.made.steps():
-            found = digests()
+            is_finite = math.isfinite(step.loss)
+            found = digests(None if step.ends_epoch or not is_finite else step.step + 1)
+            self._predicted = None
             self.steps.append(step)
             self.step_weights.append(short(found))
-            if not math.isfinite(step.loss):
+            if not is_finite:
                 self.failure = self._failure(f"The loss became {step.loss}")
             elif step.ends_epoch:
                 self._end_epoch(found)
@@ -70,7 +89,7 @@ class History:
 
     def _end_epoch(self, digests: list[str]) -> None:
         self.epoch_weights.append(all_weights_sha256(digests))
-        errors = self.made.errors()
+        errors = evaluation.errors_by_part(self.predictions())
         if all(math.isfinite(value) for value in errors.values()):
             self.errors = errors
         else:
@@ -80,6 +99,12 @@ class History:
         step, lr = self.steps[-1], self.made.recipe.lr
         where = f"at step {step.step} (epoch {step.epoch}, batch {step.batch})"
         return f"{what} {where}. {unstable(self.losses)} Try --lr {lr / 10:g}."
+
+    def predictions(self) -> Predictions:
+        """Observed and predicted values where training stands, (rows,) float32 each, by part."""
+        if self._predicted is None:
+            self._predicted = self.made.predictions()
+        return self._predicted
 
     @property
     def losses(self) -> list[float]:
@@ -94,10 +119,11 @@ class History:
 
     def outcome(self) -> Outcome:
         """What came out so far."""
-        predictions = {} if self.failure else self.made.predictions()
+        predictions = {} if self.failure else self.predictions()
         return Outcome(
             steps=tuple(self.steps),
             step_weights=tuple(self.step_weights),
+            weights_every=dict(self.weights_every or {}),
             epoch_weights=tuple(self.epoch_weights),
             final_weights=tensor_digests(self.made.state.network.state_dict()),
             predictions={

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from reproven.training.optimizers import UPDATES, Slots
-from reproven.values.record import Step
+from reproven.values.steps import Step
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from reproven.training.completed import completed
 from reproven.training.data import Dataset
 from reproven.training.loop import State
 from reproven.values.recipe import Recipe
-from reproven.values.record import Step
+from reproven.values.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +77,11 @@ class Prepared:
             return options
         return options | {"sqrt": operations.sqrt(str(self.recipe.profile))}
 
-    def predictions(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def predictions(self) -> evaluation.Predictions:
         """Observed and predicted values, (rows,) float32 each, by part."""
         return {
             part: (y.cpu().numpy(), evaluation.predictions(self.state.network, X))
             for part, (X, y) in self.parts.items()
-        }
-
-    def errors(self) -> dict[str, float]:
-        """RMSE, MAE and R² of each part, by names such as test_rmse."""
-        return {
-            f"{part}_{name}": value
-            for part, (observed, predicted) in self.predictions().items()
-            for name, value in evaluation.errors(observed, predicted).items()
         }
 
     def regressor(self) -> networks.Regressor:

@@ -7,7 +7,6 @@ recipe, and `difference` compares the two. It touches no file: whoever holds the
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import struct
@@ -19,39 +18,10 @@ from reproven.errors import InvalidInput, RecordError
 from reproven.files.names import ENVIRONMENT, INPUTS, LOSSES, OUTCOME, RECIPE, WEIGHTS
 from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
 from reproven.values.recipe import Recipe
+from reproven.values.steps import Step, all_weights_sha256, short
 
 if TYPE_CHECKING:
     import numpy as np
-
-_SHORT = 16  # hexadecimal digits of a tensor's digest that are kept for every step
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One update.
-
-    Attributes:
-        step: Updates before this one, over all epochs.
-        epoch: Epochs completed before it.
-        batch: Batches of its epoch before it.
-        loss: Mean squared error of its batch before the update; a float32 value, exactly.
-        ends_epoch: Whether it is the last of its epoch.
-    """
-
-    step: int
-    epoch: int
-    batch: int
-    loss: float
-    ends_epoch: bool
-
-
-#: Passes steps through, told how many there will be: a progress bar does its work in between.
-Watch = Callable[[Iterable[Step], int], Iterable[Step]]
-
-
-def unwatched(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The steps as they are."""
-    return steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,13 +101,16 @@ class Outcome:
 
     Attributes:
         steps: Every step with its loss.
-        step_weights: After each step, the first 16 digits of each tensor's digest, in the tensors' order.
+        step_weights: After each step, the first 16 digits of each tensor's digest, in the tensors' order; an
+            empty text where it was not digested (`weights_every`).
         epoch_weights: After each epoch, one digest of all weights.
         final_weights: Digest of each tensor at the end, by name.
         predictions: Digest of the predictions at the end, by part; none where training failed.
         errors: RMSE, MAE and R² of each part, after the last epoch for which they are finite.
         failure: Why it failed; None where it did not.
         pruned: Why a sweep stopped it after an epoch; None where none did.
+        weights_every: Steps between two digests of a tensor, by its name, where that is not every step. All
+            are digested after each epoch and after the last step.
     """
 
     steps: Sequence[Step]
@@ -148,6 +121,7 @@ class Outcome:
     errors: Mapping[str, float]
     failure: str | None
     pruned: str | None = None
+    weights_every: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -160,8 +134,9 @@ class Outcome:
         """The files that hold it, by name."""
         names = [item.name for item in fields(self) if item.name not in ("steps", "step_weights")]
         outcome = {name: getattr(self, name) for name in names}
-        if self.pruned is None:
-            del outcome["pruned"]  # as in the records made before there was pruning
+        for name in ("pruned", "weights_every"):
+            if not outcome[name]:
+                del outcome[name]  # as in the records made before there was such a thing
         losses = (
             (s.step, s.epoch, s.batch, repr(s.loss), struct.pack(">f", s.loss).hex()) for s in self.steps
         )
@@ -213,6 +188,7 @@ class Record:
                     errors={name: float(value) for name, value in outcome["errors"].items()},
                     failure=outcome["failure"],
                     pruned=outcome.get("pruned"),
+                    weights_every=_intervals(outcome.get("weights_every", {}), names),
                 ),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -220,19 +196,6 @@ class Record:
         if problems := [*problems, *_contradictory_steps(record)]:
             raise RecordError(" ".join(problems))
         return record
-
-
-def short(digests: Iterable[str]) -> tuple[str, ...]:
-    """The digits of tensors' digests that are kept for every step."""
-    return tuple(digest[:_SHORT] for digest in digests)
-
-
-def all_weights_sha256(digests: Iterable[str]) -> str:
-    """One digest of all weights, from each tensor's, in their order and without their names.
-
-    So both variants, which name the same weights otherwise, have the same digest when they are equal.
-    """
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[Inputs, list[str]]:
@@ -273,6 +236,14 @@ def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     found = {name: values[name] for name in names}
     if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
         raise TypeError(f"{wrong[0]} is no text")
+    return found
+
+
+def _intervals(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
+    """Steps between two digests of a tensor, by its name, whole numbers from 2 on."""
+    found = {name: values[name] for name in names if name in values}
+    if set(found) != set(values) or any(type(every) is not int or every < 2 for every in found.values()):
+        raise TypeError("weights_every is no whole numbers of steps by tensor")
     return found
 
 
@@ -334,6 +305,13 @@ def _contradictory_steps(record: Record) -> list[str]:
         problems.append(
             f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."
         )
+    names = list(outcome.final_weights)
+    for step, row in zip(outcome.steps[:-1], outcome.step_weights, strict=False):
+        turns = (outcome.weights_every.get(name, 1) for name in names)
+        due = [step.ends_epoch or (step.step + 1) % turn == 0 for turn in turns]
+        if due != [cell != "" for cell in row]:
+            problems.append(f"{WEIGHTS}, step {step.step} has not the digests that {OUTCOME} says it has.")
+            break
     final = tuple(outcome.final_weights.values())
     if outcome.step_weights and outcome.step_weights[-1] != short(final):
         problems.append(f"The last step in {WEIGHTS} is not what {OUTCOME} says of the final weights.")
