@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import nn
+
 from reproven.files import archive
+from reproven.networks import Regressor
+from reproven.training import building
 
 #: What nothing may do while a file is read: start, import, run, connect or write something.
 _FORBIDDEN = (
@@ -56,23 +61,19 @@ def _text(value: str) -> bytes:
     return b"\x8c" + bytes([len(value)]) + value.encode()
 
 
-def _arguments(call: Calls) -> bytes:
-    return pickle.dumps(call.arguments, protocol=2)[2:-1]
-
-
 def by_global(call: Calls) -> bytes:
-    return b"\x80\x02c" + f"{call.module}\n{call.function}\n".encode() + _arguments(call) + b"R."
+    return b"\x80\x02c" + f"{call.module}\n{call.function}\n".encode() + dumped(call.arguments) + b"R."
 
 
 def by_stack_global(call: Calls) -> bytes:
-    return b"\x80\x04" + _text(call.module) + _text(call.function) + b"\x93" + _arguments(call) + b"R."
+    return b"\x80\x04" + _text(call.module) + _text(call.function) + b"\x93" + dumped(call.arguments) + b"R."
 
 
 def by_memo(call: Calls) -> bytes:
     """Both names are put away and fetched again, with a harmless pair between."""
     away = b"".join(_text(text) + b"\x94" + b"0" for text in (call.module, call.function))
     harmless = _text("collections") + _text("OrderedDict") + b"00"
-    return b"\x80\x04" + away + harmless + b"h\x00h\x01\x93" + _arguments(call) + b"R."
+    return b"\x80\x04" + away + harmless + b"h\x00h\x01\x93" + dumped(call.arguments) + b"R."
 
 
 def by_inst(call: Calls) -> bytes:
@@ -84,7 +85,7 @@ def by_obj(call: Calls) -> bytes:
 
 
 def by_newobj(call: Calls) -> bytes:
-    return b"\x80\x02c" + f"{call.module}\n{call.function}\n".encode() + _arguments(call) + b"\x81."
+    return b"\x80\x02c" + f"{call.module}\n{call.function}\n".encode() + dumped(call.arguments) + b"\x81."
 
 
 def by_build(call: Calls) -> bytes:
@@ -141,3 +142,87 @@ def edited(content: bytes, signature: bytes, offset: int, form: str, value: int)
     place = content.index(signature) + offset
     field = struct.pack(form, value)
     return content[:place] + field + content[place + len(field) :]
+
+
+def saved(value: Any) -> bytes:
+    """What torch.save writes of a value."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def dumped(value: Any) -> bytes:
+    """The instructions that make a value, without a pickle's first and last."""
+    return pickle.dumps(value, protocol=2)[2:-1]
+
+
+ORDERED = b"ccollections\nOrderedDict\n)R"
+
+
+def rebuilt(
+    *,
+    hooks: bytes = ORDERED,
+    parameter: bytes | None = None,
+    storage: bytes | None = None,
+    end: bytes = b"tR",
+    more: bytes = b"",
+    **changed: Any,
+) -> bytes:
+    """The pickle of one tensor's rebuilding, with some of its arguments replaced.
+
+    Args:
+        hooks: The tensor's, as instructions.
+        parameter: Those of a parameter that it is then the data of.
+        storage: The tensor's, as instructions.
+        end: Those that end the tensor.
+        more: A second storage.
+        changed: Other arguments.
+    """
+    numbers = {
+        "key": "0",
+        "count": 2,
+        "kind": "FloatStorage",
+        "offset": 0,
+        "shape": (2,),
+        "stride": (1,),
+    } | changed
+    if storage is None:
+        key, count = dumped(numbers["key"]), dumped(numbers["count"])
+        named = f"ctorch\n{numbers['kind']}\n".encode()
+        storage = b"(" + dumped("storage") + named + key + dumped("cpu") + count + b"tQ"
+    where = b"".join(dumped(numbers[name]) for name in ("offset", "shape", "stride"))
+    content = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + where + b"\x89" + hooks + end
+    if parameter is not None:
+        content = b"ctorch._utils\n_rebuild_parameter\n(" + content + b"\x88" + parameter + b"tR"
+    records = {"data/0": bytes(8), **({"data/1": more} if more else {})}
+    return torch_archive(b"\x80\x02}" + dumped("w") + content + b"s.", **records)
+
+
+def regressor(variant: str = "module", hidden: tuple[int, ...] = (1,)) -> Regressor:
+    """A model of one feature."""
+    network = building.build_mlp(variant, 1, hidden, init="default", bias=None, seed=0)
+    one = torch.ones(1, dtype=torch.float64)
+    return Regressor(network, one, one.clone(), ("x",), "y").eval()
+
+
+def tampered(change: Callable[[Regressor], Any], variant: str = "module") -> Callable[[], bytes]:
+    """What makes the file of a model of which something was changed before."""
+
+    def make() -> bytes:
+        value = regressor(variant, (2, 3))
+        change(value)
+        return saved(value)
+
+    return make
+
+
+def put(name: str, value: Any) -> Callable[[Any], Any]:
+    return lambda module: module.__dict__.__setitem__(name, value)
+
+
+def inner(name: str, key: str, value: Any) -> Callable[[Regressor], Any]:
+    return lambda model: model.get_submodule(name).__dict__.__setitem__(key, value)
+
+
+def child(name: str, key: str, value: nn.Module) -> Callable[[Regressor], Any]:
+    return lambda model: model.get_submodule(name)._modules.__setitem__(key, value)

@@ -24,11 +24,19 @@ from picklescan.scanner import SafetyLevel, scan_pickle_bytes
 from torch import nn
 
 from hostile import (
+    ORDERED,
     SPELLINGS,
     Calls,
     by_global,
+    child,
     edited,
+    inner,
+    put,
+    rebuilt,
     records_of,
+    regressor,
+    saved,
+    tampered,
     torch_archive,
     watched,
     zipped,
@@ -39,7 +47,6 @@ from reproven.files import archive
 from reproven.files.models import read_torch
 from reproven.networks import Regressor
 from reproven.store.store import Store
-from reproven.training import building
 
 CODE = "open('ran', 'w').close()"
 #: What the tests of picklescan (tests/test_scanner.py, tests/init_data_files.py) and of fickling
@@ -166,12 +173,6 @@ def small(scratch: Path) -> Path:
     torch.save(regressor(), path)
     revive(path)  # imports what it imports
     return path
-
-
-def regressor(variant: str = "module", hidden: tuple[int, ...] = (1,)) -> Regressor:
-    network = building.build_mlp(variant, 1, hidden, init="default", bias=None, seed=0)
-    one = torch.ones(1, dtype=torch.float64)
-    return Regressor(network, one, one.clone(), ("x",), "y").eval()
 
 
 def refusal(content: bytes | Path, name: str = "model.pth") -> str:
@@ -440,13 +441,6 @@ def test_a_pickle_that_describes_no_model_is_refused(content: bytes, words: str)
     assert words in refusal(torch_archive(content) if content else zipped({"archive/data.pkl": b""}))
 
 
-def saved(value: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-ORDERED = b"ccollections\nOrderedDict\n)R"
 ITEM, KEPT = b"X\x01\x00\x00\x00aK\x01s", b"}X\x01\x00\x00\x00aK\x01sb"
 HOOKS = {
     "an item": ORDERED + ITEM,
@@ -456,45 +450,6 @@ HOOKS = {
     "nothing": b"N",
     "another call": b"c__builtin__\nset\n)R",
 }
-
-
-def rebuilt(
-    *, hooks: bytes = ORDERED, parameter: bytes | None = None, more: bytes = b"", **changed: Any
-) -> bytes:
-    """The pickle of one tensor's rebuilding, with some of its arguments replaced.
-
-    Args:
-        hooks: The tensor's, as instructions.
-        parameter: Those of a parameter that it is then the data of.
-        more: A second storage.
-        changed: Other arguments.
-    """
-    numbers = {
-        "key": "0",
-        "count": 2,
-        "kind": "FloatStorage",
-        "offset": 0,
-        "shape": (2,),
-        "stride": (1,),
-    } | changed
-    opened, closed = b"", b""
-    if parameter is not None:
-        opened, closed = b"ctorch._utils\n_rebuild_parameter\n(", b"\x88" + parameter + b"tR"
-    return torch_archive(
-        b"\x80\x02}X\x01\x00\x00\x00w"
-        + opened
-        + b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
-        + f"ctorch\n{numbers['kind']}\n".encode()
-        + b"".join(pickle.dumps(v, protocol=2)[2:-1] for v in (numbers["key"], "cpu", numbers["count"]))
-        + b"tQ"
-        + b"".join(pickle.dumps(numbers[name], protocol=2)[2:-1] for name in ("offset", "shape", "stride"))
-        + b"\x89"
-        + hooks
-        + b"tR"
-        + closed
-        + b"s.",
-        **{"data/0": bytes(8), **({"data/1": more} if more else {})},
-    )
 
 
 @pytest.mark.parametrize("parameter", [None, ORDERED])
@@ -583,27 +538,6 @@ def test_a_tensor_that_is_not_the_whole_of_its_own_storage_is_refused(
     make: Callable[[], bytes], words: str
 ) -> None:
     assert words in refusal(make())
-
-
-def tampered(change: Callable[[Regressor], Any], variant: str = "module") -> Callable[[], bytes]:
-    def make() -> bytes:
-        value = regressor(variant, (2, 3))
-        change(value)
-        return saved(value)
-
-    return make
-
-
-def put(name: str, value: Any) -> Callable[[Any], Any]:
-    return lambda module: module.__dict__.__setitem__(name, value)
-
-
-def inner(name: str, key: str, value: Any) -> Callable[[Regressor], Any]:
-    return lambda model: model.get_submodule(name).__dict__.__setitem__(key, value)
-
-
-def child(name: str, key: str, value: nn.Module) -> Callable[[Regressor], Any]:
-    return lambda model: model.get_submodule(name)._modules.__setitem__(key, value)
 
 
 def turned(model: Regressor) -> None:

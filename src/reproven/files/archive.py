@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from reproven.files.disk import first_line
+
 PICKLE = "data.pkl"
 #: A file of this size or larger is in another form of ZIP, and is not read.
 LIMIT = 2**32 - 1
@@ -63,11 +65,12 @@ def records(content: bytes) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > len(content):
                 raise OddArchive("its records overlap, or are longer than the file")
             found = {entry.filename: archive.read(entry) for entry in entries}
+        is_spelled = _spelled(found) == content
     except OddArchive:
         raise
     except Exception as error:  # zipfile has no one class for all that a broken file can be
-        raise OddArchive(f"its ZIP archive is broken: {error}") from error
-    if _spelled(found) != content:
+        raise OddArchive(f"its ZIP archive is broken: {first_line(error)}") from error
+    if not is_spelled:
         raise OddArchive("its records are sound, but the bytes around them are not those of torch.save")
     inner = {name.removeprefix(f"{folder}/"): record for name, record in found.items()}
     for name, said in _SAID.items():
@@ -102,7 +105,7 @@ def _checked(entries: list[zipfile.ZipInfo]) -> str:
             )
         if entry.file_size == 0:
             raise OddArchive(f"its record {shown!r} is empty")
-        if not folder or not name.startswith(f"{folder}/") or not _NAMES.fullmatch(name[len(folder) + 1 :]):
+        if not name.startswith(f"{folder}/") or not _NAMES.fullmatch(name[len(folder) + 1 :]):
             raise OddArchive(f"its archive has a record {shown!r}, which torch.save does not write")
     return folder
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -76,9 +76,9 @@ def read_torch(path: Path) -> Regressor | dict[str, Tensor]:
     except (_Odd, OddArchive, OddPickle) as error:
         raise Unreadable(
             path,
-            f"is refused: {error}. Only files that torch.save wrote are read, with this package's "
-            "networks and torch's tensors in them, and nothing in the file has run. Do not load it in "
-            "another way unless you trust who made it.",
+            f"is refused: {_printable(error)}. Only files that torch.save wrote are read, with this "
+            "package's networks and torch's tensors in them, and nothing in the file has run. Do not load it "
+            "in another way unless you trust who made it.",
         ) from error
     except OSError as error:
         raise Unreadable(path, f"cannot be read: {first_line(error)}.") from error
@@ -94,10 +94,15 @@ def read_tensors(content: bytes) -> dict[str, Tensor]:
         records = archive.records(content)
         found = _Reader(records).model(pickles.read(records[archive.PICKLE]))
     except (_Odd, OddArchive, OddPickle) as error:
-        raise RevivalError(f"These are no tensors that torch.save wrote: {error}.") from error
+        raise RevivalError(f"These are no tensors that torch.save wrote: {_printable(error)}.") from error
     if not isinstance(found, dict):
         raise RevivalError("These are no tensors, but a whole model.")
     return found
+
+
+def _printable(error: Exception) -> str:
+    """What an error says; what a file calls something steers no terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(error))
 
 
 def _allowed() -> set[str]:
@@ -119,10 +124,10 @@ class _Reader:
         self._storages = {name[5:]: record for name, record in records.items() if name.startswith("data/")}
 
     def model(self, made: Any) -> Regressor | dict[str, Tensor]:
-        if isinstance(made, dict) or (isinstance(made, Made) and made.name == _ORDERED):
-            found: Regressor | dict[str, Tensor] = self._state_dict(
-                made if isinstance(made, dict) else made.items
-            )
+        if isinstance(made, Made) and made.name == _ORDERED and not made.args:
+            made = made.items
+        if isinstance(made, dict):
+            found: Regressor | dict[str, Tensor] = self._state_dict(made)
         elif isinstance(made, Made) and made.name == _name_of(Regressor):
             found = self._regressor(made)
         else:
@@ -158,6 +163,10 @@ class _Reader:
         network = _fresh(_part(state, "_modules").get("network"), tensors, inputs=len(features))
         regressor = Regressor(network, tensors["mean"], tensors["scale"], features, target)
         _refuse_other(made, regressor, "the regressor")
+        for name, own in regressor.state_dict().items():
+            shape, wanted = tuple(tensors[name].shape), tuple(own.shape)
+            if shape != wanted:
+                raise _Odd(f"its tensor {name!r} has the shape {shape}, but must have {wanted}")
         regressor.load_state_dict(tensors)
         return regressor.eval()
 
@@ -166,7 +175,7 @@ class _Reader:
         if depth > _DEPTH or id(made) in self._modules:
             raise _Odd(f"its module {above[:100]!r} lies too deep, or is there twice")
         self._modules.add(id(made))
-        state = _state(made, above or "the regressor")
+        state = _state(made, above)
         for name, value in {**_part(state, "_parameters"), **_part(state, "_buffers")}.items():
             yield f"{above}{name}", self._tensor(f"{above}{name}", value)
         for name, value in _part(state, "_modules").items():
@@ -175,10 +184,10 @@ class _Reader:
     def _tensor(self, name: str, made: Any) -> Tensor:
         """A tensor that is the whole of a storage of its own, in the order of its memory."""
         name = repr(name[:100])
-        if isinstance(made, Made) and made.name == _PARAMETER and len(made.args) == 3:
+        if _is_call(made, _PARAMETER, 3):
             made, _, hooks = made.args
             _refuse_items(hooks, name)
-        if not isinstance(made, Made) or made.name != _TENSOR or len(made.args) != 6:
+        if not _is_call(made, _TENSOR, 6):
             raise _Odd(f"its {name} is a {_kind(made)}, but must be a tensor")
         storage, offset, shape, stride, _, hooks = made.args
         _refuse_items(hooks, name)
@@ -195,24 +204,32 @@ class _Reader:
         return torch.from_numpy(np.frombuffer(record, kind).reshape(shape).copy())
 
     def _storage(self, name: str, made: Any) -> tuple[str, bytes]:
-        args = made.args if isinstance(made, Made) and made.name == PERSISTENT else ()
-        if len(args) != 5 or args[0] != "storage" or not isinstance(args[1], Named):
+        if not _is_call(made, PERSISTENT, 5):
             raise _Odd(f"its tensor {name} has no storage")
-        kind, key = _STORAGES.get(args[1].name), args[2]
+        what, named, key, _, size = made.args
+        if what != "storage" or not isinstance(named, Named):
+            raise _Odd(f"its tensor {name} has no storage")
+        kind = _STORAGES.get(named.name)
         if kind is None:
-            raise _Odd(f"its tensor {name} has the storage {args[1].name[:100]!r}")
+            raise _Odd(f"its tensor {name} has the storage {named.name[:100]!r}")
         record = self._storages.pop(key, None) if isinstance(key, str) else None
         if record is None:
             raise _Odd(
                 f"its tensor {name} has the storage {_short(key)}, which is not there or another tensor's"
             )
-        if type(args[4]) is not int or args[4] * np.dtype(kind).itemsize != len(record):
-            raise _Odd(f"its tensor {name} has a storage of {_short(args[4])} numbers in {len(record)} bytes")
+        if type(size) is not int or size * np.dtype(kind).itemsize != len(record):
+            raise _Odd(f"its tensor {name} has a storage of {_short(size)} numbers in {len(record)} bytes")
         return kind, record
 
 
 def _name_of(kind: type) -> str:
     return f"{kind.__module__} {kind.__qualname__}"
+
+
+def _is_call(made: Any, name: str, count: int) -> TypeGuard[Made]:
+    """Whether a value is what a call with so many arguments makes, and nothing is done to it after."""
+    is_made = isinstance(made, Made) and made.name == name and len(made.args) == count
+    return is_made and not made.items and made.state is None
 
 
 def _kind(made: Any) -> str:
@@ -247,7 +264,7 @@ def _part(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _refuse_items(hooks: Any, name: str) -> None:
-    if not isinstance(hooks, Made) or hooks.name != _ORDERED or hooks.args or hooks.items or hooks.state:
+    if not _is_call(hooks, _ORDERED, 0):
         raise _Odd(f"its tensor {name} has hooks")
 
 
@@ -260,14 +277,17 @@ def _fresh(made: Any, tensors: Mapping[str, Tensor], *, inputs: int) -> nn.Modul
     shapes = [tuple(tensor.shape) for name, tensor in tensors.items() if name.endswith(".weight")]
     widths = [shape[0] for shape in shapes if len(shape) == 2]
     wanted = [(width_out, width_in) for width_in, width_out in pairwise((inputs, *widths))]
-    if shapes != wanted or len(widths) < 2 or widths[-1] != 1 or min(widths) < 1:
+    if shapes != wanted or len(widths) < 2 or widths[-1] != 1:
         raise _Odd(f"its layers have weights of the shapes {str(shapes)[:200]}, which make no perceptron")
     return unset(kind, inputs, tuple(widths[:-1]))
 
 
-def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:
-    """Refuses a described module that is not, attribute by attribute, the fresh one but for its numbers."""
-    state, own = _state(made, what), vars(fresh)
+def _refuse_other(made: Made, fresh: nn.Module, what: str) -> None:
+    """Refuses a described module that is not, attribute by attribute, the fresh one but for its numbers.
+
+    Its tensors have been read: so it and all in it are modules, and their parts are dicts.
+    """
+    state, own = made.state, vars(fresh)
     if made.name != _name_of(type(fresh)):
         raise _Odd(f"what should be {what!r} is a {_kind(made)}, but must be a {type(fresh).__name__}")
     missing = [name for name, value in own.items() if name not in state and value not in (None, {}, set())]
@@ -288,14 +308,14 @@ def _refuse_other(made: Any, fresh: nn.Module, what: str) -> None:
             if not isinstance(given, bool):
                 raise _Odd(f"whether {what} is training is a {_kind(given)}")
         elif not _is_like(given, value):
-            raise _Odd(f"the attribute {name} of {what} is {_short(given)}, but must be {str(value)[:100]}")
+            raise _Odd(f"the attribute {name} of {what} is {_short(given)}, but must be {value}")
 
 
 def _is_like(given: Any, value: Any) -> bool:
-    """Whether a described value is a plain one of the same type, and equal."""
+    """Whether a described value is plain, of the same type, and equal; a new module's dicts are empty."""
     if isinstance(value, dict | set):
         if isinstance(given, Made):
             is_empty = given.args in ((), ([],)) and given.name in (_ORDERED, _SET)
-            return not value and is_empty and not given.items and given.state is None
+            return is_empty and not given.items and given.state is None
         return given is None or given == {}
     return type(given) is type(value) and bool(given == value)

@@ -70,9 +70,9 @@ def names(content: bytes) -> list[str]:
     file = io.BytesIO(content[:_LIMIT])
     try:
         with _quietly():
-            while file.tell() < len(file.getbuffer()):
+            while True:
                 found.update(_named_by_one(file))
-    except Exception:  # whatever stands there is no pickle; it is not run, so what it is does not matter
+    except Exception:  # what stands there is no pickle, or nothing; it is not run, so which does not matter
         pass
     return sorted(name.replace(" ", ".") for name in found)
 
@@ -111,23 +111,20 @@ def read(content: bytes) -> Any:
     """
     if len(content) > _LIMIT:
         raise OddPickle(f"its pickle has {len(content)} bytes, and at most {_LIMIT} are read")
+    file = io.BytesIO(content)
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    end = -1
     try:
         with _quietly():
-            for code, argument, place in pickletools.genops(content):
+            for code, argument, _ in pickletools.genops(file):
                 if code.name == "PROTO" and argument != _PROTOCOL:
                     raise OddPickle(f"its pickle has protocol {argument}, but torch.save writes {_PROTOCOL}")
-                if code.name == "STOP":
-                    end = int(place or 0) + 1
-                else:
-                    _follow(code.name, argument, stack, memo)
+                _follow(code.name, argument, stack, memo)
     except OddPickle:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise OddPickle(f"its pickle is broken: {str(error)[:200]}") from error
-    if end != len(content) or len(stack) != 1:
+    if file.read() or len(stack) != 1:
         raise OddPickle("its pickle is broken: more follows after its end, or is left over")
     return stack[0]
 
@@ -172,7 +169,7 @@ def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
         if not isinstance(stack[-1], Made) or stack[-1].state is not None:
             raise TypeError("what gets a state cannot have one")
         stack[-1].state = state
-    elif name != "PROTO":
+    elif name not in ("PROTO", "STOP"):
         raise OddPickle(f"its pickle has the instruction {name}, which torch.save does not write")
 
 
@@ -191,7 +188,7 @@ def _above_mark(stack: list[Any]) -> list[Any]:
 
 def _put(into: Any, pairs: list[Any]) -> None:
     held = into.items if isinstance(into, Made) else into
-    if not isinstance(held, dict) or len(pairs) % 2 or not all(isinstance(key, str) for key in pairs[::2]):
+    if not isinstance(held, dict) or not all(isinstance(key, str) for key in pairs[::2]):
         raise TypeError("only texts are keys, and only of a dict")
     held.update(zip(pairs[::2], pairs[1::2], strict=True))
 
