@@ -27,6 +27,8 @@ FREE = (
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # which scikit-learn sets when a test imports it
     "_MLFLOW_TELEMETRY_SESSION_ID",  # which comes and goes where a test trains in its own process
 )
+#: A variable that has every program start from nothing: other versions' imports may start threads.
+NEVER = "REPROVEN_NEVER_FORK"
 #: So that no import starts a thread: PyArrow's allocator, OpenBLAS.
 THREADLESS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -60,7 +62,7 @@ def start(
         "text": True,
         "env": environment,
     }
-    if not fresh and _may_be_forked(program, arguments, given):
+    if not fresh and NEVER not in os.environ and _may_be_forked(program, arguments, given):
         return Forked([str(program), *arguments], **given)
     module = ["-m"] if program == MLFLOW else []
     return subprocess.Popen([sys.executable, *module, str(program), *arguments], **given)

@@ -99,7 +99,7 @@ def test_a_table_that_lacks_a_column_or_a_number_is_named(files: Path, table: Pa
     [
         ("gone.pth", None, RevivalError, "gone.pth is not a file"),
         ("0" * 32, None, StoreError, "Run with id=" + "0" * 32 + " not found"),
-        ("models:/nobody@champion", None, StoreError, "Registered Model with name=nobody not found"),
+        ("models:/nobody@champion", None, StoreError, "not found"),
         ("models:/shared@nobody", None, StoreError, "alias nobody not found"),
         ("models:/shared/99", None, StoreError, "version=99"),
         ("models:/shared@champion", "model", InvalidInput, "is a registered model"),

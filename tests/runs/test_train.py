@@ -302,8 +302,18 @@ def test_one_s_own_table_is_trained_on(uri: str, tmp_path: Path, client: MlflowC
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"Cannot .* in the store file:///"):
-        train(QUICK, tracking_uri=f"file://{tmp_path}/runs")
+    with pytest.raises(StoreError, match=r"Cannot .* in the store sqlite:///.*/file/mlflow\.db"):
+        train(QUICK, tracking_uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+@pytest.mark.parametrize("uri", ["file:{}/runs", "file://{}/runs", "{}/runs", "runs"])
+def test_a_store_of_files_is_refused_also_where_mlflow_is_told_to_allow_it(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    with pytest.raises(StoreError, match=r"is a folder of files, .* --tracking-uri sqlite:///mlflow\.db"):
+        train(QUICK, tracking_uri=uri.format(tmp_path))
+    assert not list(tmp_path.glob("runs*"))
 
 
 def test_a_password_is_not_told() -> None:

@@ -136,7 +136,7 @@ def test_a_record_of_digests_at_intervals_says_which() -> None:
         ({"weights_every": {}}, 0),
         ({"weights_every": {NAMES[0]: 4, NAMES[1]: 4}}, 0),
         ({"weights_every": {NAMES[0]: 3}}, 2),
-        ({"step_weights": tuple(("", row[1]) for row in WHOLE.step_weights[:5]) + WHOLE.step_weights[5:]}, 1),
+        ({"step_weights": (*[("", row[1]) for row in WHOLE.step_weights[:5]], WHOLE.step_weights[5])}, 1),
     ],
 )
 def test_a_digest_that_is_missing_or_too_much_is_named(changed: dict[str, Any], step: int) -> None:

@@ -15,6 +15,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from mlflow.utils.uri import is_local_uri
 
 from reproven.errors import Gone, StoreError, name_among
 from reproven.store.address import absolute, folder_of, one_maker, run_of_mlflow, without_credentials
@@ -54,11 +55,17 @@ class Store:
         folder: The folder from which a local store's artifacts lie; None is this one.
 
     Raises:
-        StoreError: There is no such store, or it cannot be opened.
+        StoreError: There is no such store, it is a folder of files, or it cannot be opened.
     """
 
     def __init__(self, uri: str | None = None, folder: str | None = None) -> None:
         self.uri = address(uri)
+        if is_local_uri(self.uri):
+            raise StoreError(
+                f"The store {self.uri} is a folder of files, which MLflow gives up, and which keeps a value "
+                "that is sent again a second time. Take a database or a server: --tracking-uri "
+                "sqlite:///mlflow.db."
+            )
         with asking("open anything", self.uri), one_maker(self.uri), _inside(folder):
             self.client = MlflowClient(tracking_uri=self.uri)
 

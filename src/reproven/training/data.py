@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,10 @@ _ORIGINS = {
     "boston": "https://lib.stat.cmu.edu/datasets/boston",
     "diabetes": "https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
 }
+#: What makes a pandas before 3.1 read the number that is written, to the last bit; later ones do it anyway.
+_EXACTLY: Any = (
+    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
+)
 _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
 
 
@@ -187,7 +191,7 @@ def load(
 def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:
     if data == "boston":
         with (files("reproven") / "datasets" / "boston.csv").open() as file:
-            return pd.read_csv(file), "boston", "MEDV"
+            return pd.read_csv(file, **_EXACTLY), "boston", "MEDV"
     if data == "diabetes":
         from sklearn.datasets import load_diabetes
 
@@ -234,7 +238,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
     header = None if all(_is_number(cell) for cell in first) else 0
     if header == 0 and (twice := sorted({name for name in first if first.count(name) > 1})):
         raise DataError(f"{path} has several columns named {', '.join(twice)}. Give each its own name.")
-    return pd.read_csv(path, header=header, skip_blank_lines=False, encoding="utf-8-sig")
+    options = {"header": header, "skip_blank_lines": False, "encoding": "utf-8-sig", **_EXACTLY}
+    frame: pd.DataFrame = pd.read_csv(path, **options)
+    return frame
 
 
 def _is_number(cell: str) -> bool:
