@@ -1,7 +1,9 @@
 """What tracking costs, as ratios measured side by side in one run: `make bench`.
 
 Training: a tracked run of 10,000 steps against the bare stock loop of the same steps, both warm; and with
-a checkpoint after each epoch of 4 steps against none.
+a checkpoint after each epoch of 4 steps against none. Width: a tracked run on a table of 20,000 rows and 20
+features against the stock loop that looks at both parts after every epoch as the run does, and against the
+bare one (`--widths` measures this alone).
 Process: `python src train` against bare imports, and against the same work written as the MLflow
 documentation shows. Each pair takes turns (A B A B …); the median of the pairs' ratios is printed with the
 smallest and the largest. Nothing here is a test: no time is asserted anywhere.
@@ -17,12 +19,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import reproven
 
 reproven.enter("portable")  # the default of a run, for both sides, and before torch is there
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -43,27 +48,37 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(name: str, ours: Callable[[], object], other: Callable[[], object], pairs: int) -> None:
-    """Runs both once to warm up, then in turn, and prints the ratio of each pair."""
-    ours()
-    other()
-    times = [(seconds(ours), seconds(other)) for _ in range(pairs)]
-    ratios = sorted(a / b for a, b in times)
-    a, b = (statistics.median(side) for side in zip(*times, strict=True))
-    print(
-        f"{name:<52} {statistics.median(ratios):5.2f} ×   "
-        f"({ratios[0]:.2f} to {ratios[-1]:.2f}; medians {a:.2f} s and {b:.2f} s)",
-        flush=True,
-    )
+def compare(
+    names: str | list[str], ours: Callable[[], object], *others: Callable[[], object], pairs: int
+) -> None:
+    """Runs all once to warm up, then in turn, and prints the ratios of ours to each of the others."""
+    names = [names] if isinstance(names, str) else names
+    for work in (ours, *others):
+        work()
+    times = [[seconds(work) for work in (ours, *others)] for _ in range(pairs)]
+    a, *rest = (statistics.median(side) for side in zip(*times, strict=True))
+    for place, (name, b) in enumerate(zip(names, rest, strict=True), start=1):
+        ratios = sorted(row[0] / row[place] for row in times)
+        print(
+            f"{name:<52} {statistics.median(ratios):5.2f} ×   "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f}; medians {a:.2f} s and {b:.2f} s)",
+            flush=True,
+        )
 
 
-def stock_loop(recipe: Recipe) -> None:
-    """The notebook's loop over a DataLoader, without anything tracked or evaluated."""
-    X, y = prepare(recipe).parts["train"]
-    network = MLPModule(13, (10, 10))
+def stock_loop(recipe: Recipe, *, evaluates: bool = False) -> None:
+    """The notebook's loop over a DataLoader, without anything tracked.
+
+    Args:
+        recipe: Of SGD; likewise what follows.
+        evaluates: Whether RMSE, MAE and R² of both parts are computed after every epoch.
+    """
+    parts = prepare(recipe).parts
+    X, y = parts["train"]
+    network = MLPModule(X.shape[1], recipe.hidden)
     generator = torch.Generator().manual_seed(12)
     loader = DataLoader(TensorDataset(X, y), batch_size=128, shuffle=True, generator=generator)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.001)
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr)
     loss_func, losses = nn.MSELoss(), []
     for _ in range(recipe.epochs):
         for batch_X, batch_y in loader:
@@ -72,6 +87,35 @@ def stock_loop(recipe: Recipe) -> None:
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+        if evaluates:
+            with torch.inference_mode():
+                for part_X, part_y in parts.values():
+                    errors(part_y, network(part_X).flatten())
+
+
+def errors(y: torch.Tensor, predicted: torch.Tensor) -> tuple[float, float, float]:
+    """RMSE, MAE and R², as anybody would compute them."""
+    residual = y - predicted
+    r2 = 1 - residual.square().sum() / (y - y.mean()).square().sum()
+    return residual.square().mean().sqrt().item(), residual.abs().mean().item(), r2.item()
+
+
+def widths(pairs: int) -> None:
+    """A tracked run of narrow and of wide networks, each long enough for its end not to matter much."""
+    generator = np.random.default_rng(1)
+    X = generator.normal(size=(20_000, 20))
+    names = [f"x{number}" for number in range(20)]
+    pd.DataFrame(X, columns=names).assign(y=X @ generator.normal(size=20)).to_csv("wide.csv", index=False)
+    for hidden, epochs in ((10, 10), 200), ((512, 512), 10), ((2048, 2048), 2):
+        recipe = Recipe(data="wide.csv", target="y", hidden=hidden, epochs=epochs, lr=1e-5)
+        shown = ",".join(map(str, hidden))
+        compare(
+            [f"tracked run, hidden {shown} / stock loop, evaluating", "  the same / bare stock loop"],
+            partial(train, recipe),
+            partial(stock_loop, recipe, evaluates=True),
+            partial(stock_loop, recipe),
+            pairs=pairs,
+        )
 
 
 def process(*command: str) -> None:
@@ -89,32 +133,38 @@ def process(*command: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default 5)")
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--widths", action="store_true", help="networks of three widths alone")
+    asked = parser.parse_args()
+    pairs = asked.pairs
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["REPROVEN_STATE"] = folder
         print(f"{os.cpu_count()} cores, torch {torch.__version__}, {pairs} pairs each\n")
+        if asked.widths:
+            widths(pairs)
+            return
         long = Recipe(epochs=STEPS // 4)
         compare(
             "tracked run of 10,000 steps / bare stock loop",
             lambda: train(long),
             lambda: stock_loop(long),
-            pairs,
+            pairs=pairs,
         )
         often, never = (
             lambda every=every: train(long, checkpoint_every=every) for every in ("1epoch", "9999epochs")
         )
-        compare("the same with 2,500 checkpoints / with none", often, never, pairs)
+        compare("the same with 2,500 checkpoints / with none", often, never, pairs=pairs)
         ours = lambda: process(str(ROOT / "src"), "train")  # noqa: E731
         imports = lambda: process("-c", "import torch, mlflow")  # noqa: E731
         docs = lambda: process(str(ROOT / "benchmarks" / "docs_way.py"), str(TABLE))  # noqa: E731
-        compare("python src train / python -c 'import torch, mlflow'", ours, imports, pairs)
-        compare("the MLflow documentation's way / python src train", docs, ours, pairs)
+        compare("python src train / python -c 'import torch, mlflow'", ours, imports, pairs=pairs)
+        compare("the MLflow documentation's way / python src train", docs, ours, pairs=pairs)
         portable = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500")  # noqa: E731
         native = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500", "--profile", "native")  # noqa: E731
-        compare("10,000 steps in portable / in native arithmetic", portable, native, pairs)
+        compare("10,000 steps in portable / in native arithmetic", portable, native, pairs=pairs)
         shown = lambda: process(str(ROOT / "src"), "--help")  # noqa: E731
-        compare("python src --help / python -c pass", shown, lambda: process("-c", "pass"), pairs)
+        compare("python src --help / python -c pass", shown, lambda: process("-c", "pass"), pairs=pairs)
+        widths(pairs)
 
 
 if __name__ == "__main__":

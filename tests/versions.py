@@ -23,7 +23,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 BOUNDED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["search"], *EXTRAS["dask"])]
 LOWEST = [
     *(f"{r.name}=={one.version}" for r in BOUNDED for one in r.specifier if one.operator == ">="),
-    "sqlalchemy<2.1",  # MLflow 3.7 admits a newer one, but cannot be imported with it
+    *(
+        "sqlalchemy<2.1",
+        "fastapi<0.124",
+    ),  # MLflow 3.7 admits newer ones, and fails with them
 ]
 LOWEST.remove("torch==2.9")  # of which there is no build for the CPU alone but on arm64
 #: Name: the Python, torch, and what else is asked for.

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-from conftest import ROOT
+from conftest import ROOT, store_in
 from forging import copy, edit, forge_recipe, reseal, sql
 from reproven import Recipe, Trained, audit, export, import_, replay, seal, train
 from reproven.files import manifest
@@ -28,6 +28,12 @@ ROWS = re.findall(
 )[1:]
 ANSWERS = {(where, what): answer for where, what, answer in ROWS}
 AUDIT, REPLAY, SEAL, NOTE, NOT_OURS = "audit", "replay", "seal", "note", "not ours"
+
+
+@pytest.fixture(scope="module")
+def uri(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of this file's own: datasets are changed in it, which older MLflows share among experiments."""
+    return store_in(tmp_path_factory.mktemp("vouching"), empty_store)
 
 
 @pytest.fixture(scope="module")
