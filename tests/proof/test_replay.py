@@ -339,6 +339,7 @@ def test_a_profile_that_cannot_be_taken_on_is_inconclusive(mixed: list[str], fre
     )
 
 
+@pytest.mark.slow
 def test_runs_of_both_profiles_are_replayed_by_one_command(mixed: list[str], fresh_cli: Cli) -> None:
     done = fresh_cli("replay", "--experiment", "mixed", "--json")
     assert [(v["verdict"], v["source"]) for v in answer(done)["replays"]] == [

@@ -326,6 +326,7 @@ def test_figures_can_be_drawn_at_once(uri: str, client: MlflowClient) -> None:
     assert len(list((folder / "figures").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_mlflow_run_sweeps_below_its_own_run_and_goes_on_below_the_next(
     uri: str, client: MlflowClient
 ) -> None:

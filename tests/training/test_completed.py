@@ -48,7 +48,7 @@ def in_a_process(first: str, calls: tuple[str, ...], uri: str, name: str) -> lis
     ("first", "calls", "profile"),
     [
         ("", (SWEEP, TRAIN), "portable"),
-        ("", (TRAIN, SWEEP), "portable"),
+        pytest.param("", (TRAIN, SWEEP), "portable", marks=pytest.mark.slow),
         ("import torch", (SWEEP, TRAIN), "native"),
     ],
 )

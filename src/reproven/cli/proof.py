@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         "local",
     ),
     data=DATA,
-    every_step=plain(is_flag=True, help="Digest wide tensors too after every step, for a finer record."),
+    every_step=kinds.flag("Digest wide tensors too after every step, for a finer record."),
 )
 def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     """Train recorded RUNS again from their records alone, and compare every bit.
