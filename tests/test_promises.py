@@ -58,6 +58,7 @@ def test_everything_works_through_a_server_that_keeps_the_artifacts(
     assert verdict.verdict == "TAMPERED"
     assert "state_dict.pth has changed" in verdict.reasons[0]
     assert not list((tmp_path / "copies").glob("reproven-*"))  # none is left
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "copies", "state"}
 
 
 def ask(address: str, rows: dict[str, object]) -> list[float]:

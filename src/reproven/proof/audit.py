@@ -88,9 +88,8 @@ def look(
         table: Where the table is, if not where it was.
         whole: Whether to look at the table too.
     """
-    report = Report()
-    report.findings += contradictions(found)
-    count = _look_at_seal(found, seal, report)
+    report = Report(findings=contradictions(found))
+    count, digest = _look_at_seal(found, seal, report)
     report.checked.append(f"{count} files with their tensors")
     record: Record | None = None
     with contextlib.suppress(RecordError):  # a finding already
@@ -101,9 +100,8 @@ def look(
         _look_at_models(found, store, record, report)
     if record is not None and whole:
         _look_at_table(record, place_of_table(record, found, table), report)
-    run_id, digest = found.source, None
+    run_id = found.source
     with contextlib.suppress(RecordError):
-        digest = found.seal if found.manifest else None
         run_id = found.snapshot.run_id if store is None else run_id
     return Audit(
         run=run_id,
@@ -133,19 +131,19 @@ def seal(run: str, *, tracking_uri: str | None = None) -> str:
         return found.seal
 
 
-def _look_at_seal(found: Evidence, seal: str | None, report: Report) -> int:
-    """Compares the seal, and returns how many files the manifest lists."""
+def _look_at_seal(found: Evidence, seal: str | None, report: Report) -> tuple[int, str | None]:
+    """Compares the seal, and returns how many files the manifest lists, and the seal that they have."""
     try:
         listed = found.manifest
     except RecordError:  # a finding already
-        return 0
+        return 0, None
     if seal is not None:
         report.checked.append("the seal")
         if seal != found.seal:
             report.findings.append(f"The seal is {found.seal}, but {seal} was given: the record is another.")
     if added := manifest.unlisted(listed, found.folder):
         report.notes.append(f"Not part of the record, and added since: {', '.join(added)}.")
-    return len(listed.files)
+    return len(listed.files), found.seal
 
 
 def _look_at_models(found: Evidence, store: Store, record: Record | None, report: Report) -> None:
@@ -156,20 +154,19 @@ def _look_at_models(found: Evidence, store: Store, record: Record | None, report
         if names.MODEL in found.manifest.files and not models:
             report.findings.append(f"The run's outputs name no logged model; its record has {names.MODEL}.")
     for source, model in models.items():
-        what = f"the logged model ({source})"
-        _tell(what, [*_beside(model, found), *_in_model(registry, source, record)], report)
+        problems = [*_beside(model, found), *_in_model(registry, source, record)]
+        _tell("the logged model", source, problems, report)
     for version in registry.versions(found.source, list(models.values())):
-        what = f"the registered model {version.name}, version {version.version} ({version.source})"
+        what = f"the registered model {version.name}, version {version.version}"
         problems = _in_version(version, found, models)
-        if version.source not in models and not problems:  # a copy of another version
-            report.checked.append(what.partition(" (")[0])
-            continue
-        _tell(what, [*problems, *_in_model(registry, version.source, record)], report)
+        if version.source in models or problems:  # else a copy of another version
+            problems += _in_model(registry, version.source, record)
+        _tell(what, version.source, problems, report)
 
 
-def _tell(what: str, problems: Sequence[str], report: Report) -> None:
-    report.findings += (f"{what[0].upper()}{what[1:]}: {problem}" for problem in problems)
-    report.checked.append(what.partition(" (")[0])
+def _tell(what: str, source: str, problems: Sequence[str], report: Report) -> None:
+    report.findings += (f"{what[0].upper()}{what[1:]} ({source}): {problem}" for problem in problems)
+    report.checked.append(what)
 
 
 def _beside(model: LoggedModel, found: Evidence) -> Iterator[str]:
@@ -190,16 +187,16 @@ def _beside(model: LoggedModel, found: Evidence) -> Iterator[str]:
 def _in_version(version: Version, found: Evidence, models: Mapping[str, LoggedModel]) -> list[str]:
     """What the registry says of a version that is not so."""
     problems = []
-    places = {model.place for model in models.values()}
     if version.run_id != found.source:
         problems.append(f"it says that it comes from the run {version.run_id}.")
-    is_copy = _COPIED.fullmatch(version.source) is not None and version.place in places
-    if version.source not in models and not is_copy:
+    places = [model.place for model in models.values()]
+    if (model := models.get(version.source)) is not None:
+        if version.place != model.place:
+            problems.append(f"it is loaded from {version.place}, but the model lies in {model.place}.")
+    elif _COPIED.fullmatch(version.source) is None or version.place not in places:
         problems.append("its source is no model that the run logged.")
-    elif version.place not in places:
-        problems.append(f"it is loaded from {version.place}, but the model lies in {', '.join(places)}.")
     sealed = version.tags.get(SEAL)
-    with contextlib.suppress(RecordError):
+    with contextlib.suppress(RecordError):  # a finding already
         if sealed not in (None, found.seal):
             problems.append(f"its tag {SEAL} is {sealed}, but the record's seal is {found.seal}.")
     told = {value for name, value in (found.tags or {}).items() if name.startswith(REPLAYED)}

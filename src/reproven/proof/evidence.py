@@ -41,15 +41,23 @@ class Evidence:
     folder: Path
     tags: Mapping[str, str] | None
 
+    def path(self, name: str) -> Path:
+        """Where a file lies.
+
+        Raises:
+            RecordError: It is missing, or no plain file.
+        """
+        if odd := manifest.oddity(self.folder, name):
+            raise RecordError(f"{name} {odd}")
+        return self.folder / name
+
     def text(self, name: str) -> str:
         """A file's text.
 
         Raises:
             RecordError: It is missing, not UTF-8, no plain file, or absurdly large.
         """
-        path = self.folder / name
-        if odd := manifest.oddity(self.folder, name):
-            raise RecordError(f"{name} {odd}")
+        path = self.path(name)
         if (size := path.stat().st_size) > _LONGEST_TEXT:
             raise RecordError(f"{name} has {size} bytes, but no text of a record has over {_LONGEST_TEXT}.")
         try:
@@ -69,8 +77,12 @@ class Evidence:
 
     @property
     def seal(self) -> str:
-        """Digest of its manifest, and so of everything that is listed there."""
-        return manifest.file_sha256(self.folder / MANIFEST)
+        """Digest of its manifest, and so of everything that is listed there.
+
+        Raises:
+            RecordError: It is missing, or no plain file.
+        """
+        return manifest.file_sha256(self.path(MANIFEST))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -87,12 +99,11 @@ class Evidence:
         record = Record.read(self.text)
         if names.STATE_DICT not in self.manifest.files:
             return record
-        if odd := manifest.oddity(self.folder, names.STATE_DICT):
-            raise RecordError(f"{names.STATE_DICT} {odd}")
+        path = self.path(names.STATE_DICT)
         from reproven.files.models import read_torch
 
         try:
-            tensors = read_torch(self.folder / names.STATE_DICT)
+            tensors = read_torch(path)
         except Unreadable as error:
             raise RecordError(str(error)) from error
         if not isinstance(tensors, dict):
