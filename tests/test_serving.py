@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.pyfunc import scoring_server
 
 import programs
 from conftest import Cli
@@ -159,7 +160,8 @@ def test_a_served_model_takes_rows_as_they_are_and_names_what_is_no_number(
     records = json.loads(raw.head(1).to_json(orient="records", double_precision=15))
     for form in ("dataframe_records", "instances", "inputs"):
         assert served({form: records}) == (200, expected[:1]), form
-    assert served(raw.to_parquet()) == (200, expected)
+    if hasattr(scoring_server, "CONTENT_TYPE_PARQUET"):  # MLflow 3.7 has none
+        assert served(raw.to_parquet()) == (200, expected)
     for cell, words in UNUSABLE:
         rows["data"][4][list(raw.columns).index("RM")] = cell
         status, said = served({"dataframe_split": rows})
