@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -276,7 +277,9 @@ def test_a_logged_model_without_weights_or_manifest_is_named(at: Stored, tmp_pat
     (folder / "manifest.json").write_text("{}")
     assert at.audit().findings == (f"{what} manifest.json is not a manifest: KeyError('format').",)
     (folder / "manifest.json").unlink()
-    assert at.audit().findings == (f"{what} {folder}/manifest.json is not there.",)
+    assert at.audit().findings == (f"{what} manifest.json is not there.",)
+    os.mkfifo(folder / "manifest.json")  # to open it would be to wait
+    assert at.audit().findings == (f"{what} manifest.json is a named pipe, but must be a plain file.",)
 
 
 def digest(table: Path) -> str:

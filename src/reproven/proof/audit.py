@@ -210,6 +210,8 @@ def _in_model(registry: Registry, source: str, record: Record | None) -> list[st
     with tempfile.TemporaryDirectory(prefix="reproven-") as copy:
         try:
             folder = registry.files(source, Path(copy))
+            if odd := manifest.oddity(folder, MANIFEST):
+                return [f"{MANIFEST} {odd}"]
             listed = Manifest.read(disk.read_text(folder / MANIFEST))
         except (RevivalError, RecordError, StoreError) as error:
             return [str(error)]
