@@ -84,9 +84,9 @@ def test_a_network_that_is_not_wide_is_digested_whole_after_every_step() -> None
 
 def test_the_wide_tensors_of_a_wide_network_are_digested_at_intervals() -> None:
     found = intervals(sizes(512, 512), batch_size=128)
-    assert found == {"hidden2.weight": 4}
-    assert intervals(sizes(512, 512), batch_size=1)["hidden2.weight"] > 4  # where a step takes less
-    assert intervals(sizes(2048, 2048), batch_size=16) == {"hidden2.weight": 16}
+    assert found == {"hidden2.weight": 8}
+    assert intervals(sizes(512, 512), batch_size=1)["hidden2.weight"] > 8  # where a step takes less
+    assert intervals(sizes(2048, 2048), batch_size=16) == {"hidden2.weight": 32}
 
 
 def test_a_digester_leaves_out_what_has_not_its_turn() -> None:

@@ -116,7 +116,7 @@ def test_a_weight_moved_by_one_ulp_is_found_at_its_step(
 
 def test_in_a_wide_network_a_finer_record_names_the_step(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The large tensor is digested after 16 steps and at the end; it is moved by one ulp after the sixth."""
-    wide = Recipe(hidden=(400, 400), batch_size=16, epochs=1, lr=1e-5)
+    wide = Recipe(hidden=(300, 300), batch_size=16, epochs=1, lr=1e-5)
     with monkeypatch.context() as patch:
         patch.setattr(Prepared, "steps", nudged(5, "hidden2.weight", (3, 4)))
         run = train(wide, tracking_uri=uri, experiment="wide")

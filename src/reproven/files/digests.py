@@ -42,7 +42,7 @@ def intervals(sizes: Mapping[str, int], *, batch_size: int) -> dict[str, int]:
 
     Digests of all tensors after every step would be a tenth of the steps of a wide network, and half of
     them where batches are small. So the smallest tensors are digested after every step, as many as cost a
-    hundredth of it, and the others once in so many steps that it costs three more: what goes wrong in a
+    hundredth of it, and the others once in so many steps that it costs one or two more: what goes wrong in a
     large tensor shows in the loss and in the small ones one step later.
 
     Args:
@@ -57,7 +57,7 @@ def intervals(sizes: Mapping[str, int], *, batch_size: int) -> dict[str, int]:
         name for name, so_far in zip(costs, accumulate(costs.values()), strict=True) if so_far <= 0.01 * step
     }
     large = {name: cost for name, cost in costs.items() if name not in small}
-    every = 2 ** math.ceil(math.log2(max(2, sum(large.values()) / (0.03 * step))))
+    every = 2 ** math.ceil(math.log2(max(2, sum(large.values()) / (0.015 * step))))
     return {name: every for name in sizes if name in large}
 
 
