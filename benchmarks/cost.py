@@ -3,7 +3,8 @@
 Training: a tracked run of 10,000 steps against the bare stock loop of the same steps, both warm; and with
 a checkpoint after each epoch of 4 steps against none. Width: a tracked run on a table of 20,000 rows and 20
 features against the stock loop that looks at both parts after every epoch as the run does, and against the
-bare one (`--widths` measures this alone).
+bare one (`--widths` measures this alone); and its own steps with digests and journal against the steps alone
+(`--recording`).
 Process: `python src train` against bare imports, and against the same work written as the MLflow
 documentation shows. Each pair takes turns (A B A B …); the median of the pairs' ratios is printed with the
 smallest and the largest. Nothing here is a test: no time is asserted anywhere.
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -34,12 +36,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import Recipe, train
 from reproven.arithmetic import profiles
+from reproven.files.digests import digester, intervals
+from reproven.logbooks.journal import STEP, Journal, loss_bits
 from reproven.networks import MLPModule
 from reproven.training.prepared import prepare
+from reproven.values.steps import short
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "src" / "reproven" / "datasets" / "boston.csv"
-STEPS = 10_000
+LONG = 10_000
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -100,14 +105,24 @@ def errors(y: torch.Tensor, predicted: torch.Tensor) -> tuple[float, float, floa
     return residual.square().mean().sqrt().item(), residual.abs().mean().item(), r2.item()
 
 
+#: Hidden layers, and epochs of 125 steps that take some ten seconds and more.
+WIDTHS = ((10, 10), 200), ((512, 512), 10), ((2048, 2048), 2)
+
+
+def wide(hidden: tuple[int, ...], epochs: int) -> Recipe:
+    """A recipe on a table of 20,000 rows and 20 features, made where it is not there."""
+    if not (path := Path("wide.csv")).exists():
+        generator = np.random.default_rng(1)
+        X = generator.normal(size=(20_000, 20))
+        names = [f"x{number}" for number in range(20)]
+        pd.DataFrame(X, columns=names).assign(y=X @ generator.normal(size=20)).to_csv(path, index=False)
+    return Recipe(data=str(path), target="y", hidden=hidden, epochs=epochs, lr=1e-5)
+
+
 def widths(pairs: int) -> None:
     """A tracked run of narrow and of wide networks, each long enough for its end not to matter much."""
-    generator = np.random.default_rng(1)
-    X = generator.normal(size=(20_000, 20))
-    names = [f"x{number}" for number in range(20)]
-    pd.DataFrame(X, columns=names).assign(y=X @ generator.normal(size=20)).to_csv("wide.csv", index=False)
-    for hidden, epochs in ((10, 10), 200), ((512, 512), 10), ((2048, 2048), 2):
-        recipe = Recipe(data="wide.csv", target="y", hidden=hidden, epochs=epochs, lr=1e-5)
+    for hidden, epochs in WIDTHS:
+        recipe = wide(hidden, epochs)
         shown = ",".join(map(str, hidden))
         compare(
             [f"tracked run, hidden {shown} / stock loop, evaluating", "  the same / bare stock loop"],
@@ -116,6 +131,28 @@ def widths(pairs: int) -> None:
             partial(stock_loop, recipe),
             pairs=pairs,
         )
+
+
+def steps(recipe: Recipe, *, recorded: bool) -> None:
+    """A run's own steps, with or without what is recorded of each."""
+    made = prepare(recipe)
+    tensors = made.state.network.state_dict()
+    every = intervals({name: one.numel() for name, one in tensors.items()}, batch_size=recipe.batch_size)
+    digests = digester(made.state.network, every)
+    with tempfile.TemporaryDirectory() as folder, closing(Journal(Path(folder, "journal"))) as kept:
+        for step in made.steps():
+            if recorded:
+                found = short(digests(None if step.ends_epoch else step.step + 1))
+                kept.put(STEP, step.step, loss_bits(step.loss), " ".join(found))
+
+
+def recording(pairs: int) -> None:
+    """What digests and journal add to the steps of narrow and of wide networks."""
+    for hidden, epochs in WIDTHS:
+        recipe = wide(hidden, epochs)
+        shown = ",".join(map(str, hidden))
+        with_it, without = (partial(steps, recipe, recorded=recorded) for recorded in (True, False))
+        compare(f"steps recorded, hidden {shown} / the same steps alone", with_it, without, pairs=pairs)
 
 
 def process(*command: str) -> None:
@@ -134,16 +171,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default 5)")
     parser.add_argument("--widths", action="store_true", help="networks of three widths alone")
+    parser.add_argument("--recording", action="store_true", help="what recording adds to their steps alone")
     asked = parser.parse_args()
     pairs = asked.pairs
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["REPROVEN_STATE"] = folder
         print(f"{os.cpu_count()} cores, torch {torch.__version__}, {pairs} pairs each\n")
-        if asked.widths:
-            widths(pairs)
+        if asked.widths or asked.recording:
+            (widths if asked.widths else recording)(pairs)
             return
-        long = Recipe(epochs=STEPS // 4)
+        long = Recipe(epochs=LONG // 4)
         compare(
             "tracked run of 10,000 steps / bare stock loop",
             lambda: train(long),
@@ -165,6 +203,7 @@ def main() -> None:
         shown = lambda: process(str(ROOT / "src"), "--help")  # noqa: E731
         compare("python src --help / python -c pass", shown, lambda: process("-c", "pass"), pairs=pairs)
         widths(pairs)
+        recording(pairs)
 
 
 if __name__ == "__main__":

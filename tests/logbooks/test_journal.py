@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,23 @@ def test_another_finding_than_before_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="step 0 is another one now"):
         again.put(STEP, 0, journal.loss_bits(near), "0123 4567")
     again.close()
+
+
+def test_steps_are_written_within_moments_and_an_epoch_at_once(tmp_path: Path) -> None:
+    def there() -> int:
+        return (tmp_path / "journal").read_text().count("\n")
+
+    kept = Journal(tmp_path / "journal")
+    kept.put(EPOCH, 1, "digest", {})
+    assert there() == 1
+    for number in range(100):
+        kept.put(STEP, number, journal.loss_bits(0.5), "")
+    time.sleep(0.03)
+    kept.put(STEP, 100, journal.loss_bits(0.5), "")
+    assert there() == 102
+    kept.put(STEP, 101, journal.loss_bits(0.5), "")
+    kept.sync()
+    assert (there(), kept.position) == (103, (tmp_path / "journal").stat().st_size)
+    kept.put(STEP, 102, journal.loss_bits(0.5), "")
+    kept.close()
+    assert there() == 104

@@ -1,5 +1,8 @@
 """The journal: what a training has found so far, a line a finding, on disk before anybody else hears of it.
 
+What steps found is written some moments later, many lines at once: one at a time, a short step takes longer.
+A process that is killed in between computes those steps once more.
+
 It is what the sender reads, what a killed run is resumed from, and what a resumed run is held against. A
 process that dies in the middle of a line leaves a torn one, which the next one cuts off.
 """
@@ -23,6 +26,7 @@ from reproven.values.metrics import Row
 
 STEP, EPOCH, WEIGHTS = "step", "epoch", "weights"
 LOSS = "train_loss"  # the metric of every step
+_MOMENTS = 0.02  # seconds
 
 #: A kind, a number (of the step, or of epochs completed), milliseconds since 1970, and what was found.
 Line = Sequence[Any]
@@ -39,7 +43,7 @@ class Journal:
         position: Bytes that are taken as they are.
 
     Attributes:
-        position: Bytes up to the last finding.
+        position: Bytes up to the last finding that is written.
 
     Raises:
         RecordError: The file is shorter than `position`, or cannot be read after it.
@@ -56,6 +60,8 @@ class Journal:
         os.lseek(self._file, 0, os.SEEK_END)
         self._digest = hashlib.sha256(whole[:position])
         self._ahead = deque(_split(whole[position:], path.name))
+        self._new: list[Line] = []
+        self._written = time.monotonic()
         self.position = position
 
     @property
@@ -64,7 +70,7 @@ class Journal:
         return self._digest.hexdigest()
 
     def put(self, kind: str, number: int, *found: Any) -> None:
-        """Writes a finding, or holds it against the one that is there.
+        """Writes a finding, a step's within some moments, or holds it against the one that is there.
 
         Args:
             kind: STEP, EPOCH or WEIGHTS.
@@ -75,25 +81,41 @@ class Journal:
             RecordError: Another finding is there.
             OSError: The file cannot be written.
         """
-        if not self._ahead:
-            text = _text([kind, number, int(time.time() * 1000), *found])
-            _write(self._file, text)
-        else:
+        if self._ahead:
             text, line = self._ahead.popleft()
             if _text([*line[:2], *line[3:]]) != _text([kind, number, *found]):
                 raise RecordError(
                     f"This machine does not compute what the run computed before it stopped: {line[0]} "
                     f"{line[1]} is another one now. Resume it where it was started."
                 )
+            self._pass(text)
+            return
+        self._new.append([kind, number, int(time.time() * 1000), *found])
+        if kind != STEP or time.monotonic() - self._written > _MOMENTS:
+            self._write()
+
+    def _write(self) -> None:
+        new, self._new = self._new, []  # what cannot be written is not tried again
+        text = b"".join(map(_text, new))
+        _write(self._file, text)
+        self._pass(text)
+        self._written = time.monotonic()
+
+    def _pass(self, text: bytes) -> None:
         self._digest.update(text)
         self.position += len(text)
 
     def sync(self) -> None:
         """Returns once everything is on the disk itself."""
+        self._write()
         os.fsync(self._file)
 
     def close(self) -> None:
-        os.close(self._file)
+        """Writes what is not written yet."""
+        try:
+            self._write()
+        finally:
+            os.close(self._file)
 
 
 def read(path: Path, start: int = 0, limit: int = -1) -> tuple[list[Line], int]:

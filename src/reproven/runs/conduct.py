@@ -127,7 +127,7 @@ def first_files(
 def follow(
     book: Logbook, history: History, kept: Journal, *, watch: Watch, prune: Prune | None = None
 ) -> None:
-    """Trains from wherever the state stands, each finding in the journal before the next step.
+    """Trains from wherever the state stands, and puts each finding into the journal.
 
     Args:
         book: The run's logbook.
@@ -154,7 +154,7 @@ def follow(
         checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
         book.forget_old_checkpoints()
 
-    with closing(kept), book.writing(), signals.noticed() as stop:
+    with book.writing(), closing(kept), signals.noticed() as stop:
         if done == 0:
             look_at_weights(0)
         for step in watch(history.train(), made.total_steps - done):
