@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
@@ -78,6 +79,8 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
         stack.enter_context(dask("scheduler", *host))
         lost = stack.enter_context(worker("lost", "--preload", str(ROOT / "tests" / "slowed.py")))
         stack.enter_context(worker("kept"))
+        with Client(f"tcp://{address}", timeout=60) as cluster:
+            cluster.wait_for_workers(2, timeout=60)  # a sweep takes those that are there
         sweep = start(SOURCE, *SWEEP, "--executor", f"dask://{address}", uri=server)
         end = time.monotonic() + 90
         while sum(path.stat().st_size for path in tmp_path.glob("lost/*/journal")) < 1000:  # it trains
