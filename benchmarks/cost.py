@@ -36,9 +36,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import Recipe, train
 from reproven.arithmetic import profiles
-from reproven.files.digests import digester, intervals
+from reproven.files.digests import digester
 from reproven.logbooks.journal import STEP, Journal, loss_bits
 from reproven.networks import MLPModule
+from reproven.training.history import History
 from reproven.training.prepared import prepare
 from reproven.values.steps import short
 
@@ -136,9 +137,7 @@ def widths(pairs: int) -> None:
 def steps(recipe: Recipe, *, recorded: bool) -> None:
     """A run's own steps, with or without what is recorded of each."""
     made = prepare(recipe)
-    tensors = made.state.network.state_dict()
-    every = intervals({name: one.numel() for name, one in tensors.items()}, batch_size=recipe.batch_size)
-    digests = digester(made.state.network, every)
+    digests = digester(made.state.network, History(made).weights_every)
     with tempfile.TemporaryDirectory() as folder, closing(Journal(Path(folder, "journal"))) as kept:
         for step in made.steps():
             if recorded:

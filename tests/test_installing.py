@@ -153,8 +153,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 REVIVE = """
 import sys, reproven
-frame = reproven.revive(sys.argv[1])
-print(type(frame).__name__, reproven.__file__)
+model = reproven.revive(sys.argv[1])
+print(type(model).__name__, reproven.__file__)
 """
 
 

@@ -23,10 +23,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 BOUNDED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["search"], *EXTRAS["dask"])]
 LOWEST = [
     *(f"{r.name}=={one.version}" for r in BOUNDED for one in r.specifier if one.operator == ">="),
-    *(
-        "sqlalchemy<2.1",
-        "fastapi<0.124",
-    ),  # MLflow 3.7 admits newer ones, and fails with them
+    # MLflow 3.7 admits newer ones, and fails with them
+    *("sqlalchemy<2.1", "fastapi<0.124"),
 ]
 LOWEST.remove("torch==2.9")  # of which there is no build for the CPU alone but on arm64
 #: Name: the Python, torch, and what else is asked for.
@@ -70,19 +68,11 @@ def passes(name: str) -> bool:
     print(f"\n{name}: ", end="", flush=True)
     subprocess.run([programs / "python", "-c", code], check=True)
     tests = [str(ROOT / "tests" / test) for test in TESTS]
-    how = [
-        "-q",
-        "-o",
-        "filterwarnings=default",
-        "--numprocesses",
-        "2",
-        "--dist",
-        "loadfile",
-        "-m",
-        "not slow",
-    ]
+    how = ("-q", "-o", "filterwarnings=default", "--numprocesses", "2", "--dist", "loadfile")
     variables = {**os.environ, NEVER: "1", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    return not subprocess.run([programs / "pytest", *how, *tests], cwd=ROOT, env=variables).returncode
+    return not subprocess.run(
+        [programs / "pytest", *how, "-m", "not slow", *tests], cwd=ROOT, env=variables
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -92,9 +92,9 @@ class Journal:
             return
         self._new.append([kind, number, int(time.time() * 1000), *found])
         if kind != STEP or time.monotonic() - self._written > _MOMENTS:
-            self._write()
+            self._write_new()
 
-    def _write(self) -> None:
+    def _write_new(self) -> None:
         new, self._new = self._new, []  # what cannot be written is not tried again
         text = b"".join(map(_text, new))
         _write(self._file, text)
@@ -107,13 +107,13 @@ class Journal:
 
     def sync(self) -> None:
         """Returns once everything is on the disk itself."""
-        self._write()
+        self._write_new()
         os.fsync(self._file)
 
     def close(self) -> None:
         """Writes what is not written yet."""
         try:
-            self._write()
+            self._write_new()
         finally:
             os.close(self._file)
 

@@ -14,8 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, StoreError
-from reproven.files import disk, manifest, names
-from reproven.files.manifest import Manifest
+from reproven.files import manifest, names
 from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
@@ -209,16 +208,14 @@ def _in_model(registry: Registry, source: str, record: Record | None) -> list[st
     """What differs in the folder of a logged model."""
     with tempfile.TemporaryDirectory(prefix="reproven-") as copy:
         try:
-            folder = registry.files(source, Path(copy))
-            if odd := manifest.oddity(folder, MANIFEST):
-                return [f"{MANIFEST} {odd}"]
-            listed = Manifest.read(disk.read_text(folder / MANIFEST))
+            logged = Evidence(source, registry.files(source, Path(copy)), None)
+            listed = logged.manifest
         except (RevivalError, RecordError, StoreError) as error:
             return [str(error)]
-        problems = list(manifest.check(listed, folder))
-        if added := [path for path in manifest.unlisted(listed, folder) if path != NOTED]:
+        problems = list(manifest.check(listed, logged.folder))
+        if added := [path for path in manifest.unlisted(listed, logged.folder) if path != NOTED]:
             problems.append(f"it holds files that were not logged: {', '.join(added)}.")
-        has, said = manifest.file_sha256(folder / MANIFEST), registry.seal(source)
+        has, said = logged.seal, registry.seal(source)
         if has != said:
             problems.append(f"{MANIFEST} has the digest {has}, but its tag says {said}.")
         path = f"data/{names.MODEL}"

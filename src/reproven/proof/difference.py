@@ -165,20 +165,34 @@ def _along(old: Outcome, new: Outcome) -> Iterator[Divergence]:
     """What differs along the way: of each step the loss, then the weights after it."""
     names = list(dict.fromkeys([*old.final_weights, *new.final_weights]))
     together = zip(old.steps, new.steps, old.step_weights, new.step_weights, strict=False)
-    known = dict.fromkeys(names, -1)  # the last step after which each tensor agreed
     for a, b, weights_a, weights_b in together:
-        since = min(known.values(), default=-1)
         where: Any = {"step": a.step, "epoch": a.epoch, "batch": a.batch}
-        where["since"] = since if since < a.step - 1 else None
         if not _same(a.loss, b.loss):
+            where["since"] = _since(old, new, a.step, len(names))
             ulp = ulps(a.loss, b.loss)
             yield Divergence(what="loss", recorded=a.loss, found=b.loss, ulp=ulp, **where)
-        cells = list(zip_longest(names, weights_a, weights_b, fillvalue=_MISSING))
-        known |= {name: a.step for name, x, y in cells if x and x == y}
+        if weights_a == weights_b:
+            continue
+        cells = zip_longest(names, weights_a, weights_b, fillvalue=_MISSING)
         if apart := [cell for cell in cells if not agree(cell[1:2], cell[2:])]:
+            where["since"] = _since(old, new, a.step, len(names))
             name, x, y = apart[0]
             others = len(apart) - 1
             yield Divergence(what="weights", recorded=x, found=y, tensor=name, others=others, **where)
+
+
+def _since(old: Outcome, new: Outcome, step: int, tensors: int) -> int | None:
+    """Of the steps before the first difference, the last after which each tensor was known to agree.
+
+    None where that is the step before; -1 where a tensor was not digested yet.
+    """
+    last = [-1] * tensors
+    for number, rows in enumerate(zip(old.step_weights[:step], new.step_weights, strict=False)):
+        for place, digests in enumerate(zip(*rows, strict=False)):
+            if all(digests):
+                last[place] = number
+    since = min(last, default=-1)
+    return since if since < step - 1 else None
 
 
 def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:

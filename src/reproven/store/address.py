@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from filelock import lock_descriptor
-
 _SQLITE = "sqlite:///"
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -51,6 +49,8 @@ def one_maker(uri: str) -> Iterator[None]:
     if not uri.startswith(_SQLITE) or (path.exists() and not lock.exists()) or not path.parent.is_dir():
         yield
         return
+    from filelock import lock_descriptor  # here, since every command reads addresses, --help too
+
     with lock.open("w") as file:
         lock_descriptor(file.fileno())  # a process that dies lets go of it
         try:

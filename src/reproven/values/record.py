@@ -305,9 +305,8 @@ def _contradictory_steps(record: Record) -> list[str]:
         problems.append(
             f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."
         )
-    names = list(outcome.final_weights)
+    turns = [outcome.weights_every.get(name, 1) for name in outcome.final_weights]
     for step, row in zip(outcome.steps[:-1], outcome.step_weights, strict=False):
-        turns = (outcome.weights_every.get(name, 1) for name in names)
         due = [step.ends_epoch or (step.step + 1) % turn == 0 for turn in turns]
         if due != [cell != "" for cell in row]:
             problems.append(f"{WEIGHTS}, step {step.step} has not the digests that {OUTCOME} says it has.")
