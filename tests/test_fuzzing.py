@@ -183,6 +183,7 @@ def fuzz(reader: str, seconds: int, folder: Path) -> int:
     return int(re.findall(r"Done (\d+) runs", done.stderr)[0])
 
 
+@pytest.mark.slow
 def test_readers_stand_five_seconds_of_coverage_guided_fuzzing(tmp_path: Path) -> None:
     assert fuzz("everything", 5, tmp_path / "fuzz") > 500
 

@@ -135,6 +135,7 @@ def test_a_run_that_has_ended_is_not_adopted(cli: Cli, uri: str, client: MlflowC
     assert "which is FINISHED. Unset the variable." in done.stderr
 
 
+@pytest.mark.slow
 def test_the_code_is_named_by_its_commit_and_what_differs(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -221,6 +222,7 @@ def replay_in_mlflow(run: str, uri: str, *more: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 def test_mlflow_run_replays_too(
     uri: str, client: MlflowClient, trained: Trained, bundle: Path, tmp_path: Path
 ) -> None:

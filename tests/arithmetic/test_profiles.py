@@ -100,6 +100,7 @@ def test_the_working_directory_changes_no_bit(here: Digests, elsewhere: Digests)
     assert elsewhere.items() <= here.items()
 
 
+@pytest.mark.slow
 def test_in_portable_arithmetic_sgd_is_still_a_stock_loop_s() -> None:
     which = ("-k", "sgd or notebook or lr", "tests/training/test_loop.py")
     command = [sys.executable, "-m", "pytest", "-q", *which]

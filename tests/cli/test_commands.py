@@ -286,7 +286,7 @@ def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     assert "loss" in shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
     number: signal.Signals, uri: str, client: MlflowClient
 ) -> None:

@@ -132,6 +132,7 @@ def assert_undisturbed(found: dict[str, Any], address: str, undisturbed: dict[st
     assert_whole(found, address)
 
 
+@pytest.mark.slow
 def test_a_server_may_be_killed_and_its_database_restarted(
     server: Server, database: Postgres, undisturbed: dict[str, bytes]
 ) -> None:

@@ -299,6 +299,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 def test_another_thread_count_in_native_is_the_first_cause(fresh_cli: Cli) -> None:
     rows = 70_000  # so many that torch splits the mean of their errors, on whatever CPU
     numbers = np.random.default_rng(0).random((rows, 3))
@@ -330,6 +331,7 @@ def mixed(uri: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_profile_that_cannot_be_taken_on_is_inconclusive(mixed: list[str], fresh_cli: Cli) -> None:
     done = fresh_cli("replay", mixed[1], "--json", **profiles.PORTABLE_VARIABLES)
     (found,) = answer(done)["replays"]
@@ -399,6 +401,7 @@ def test_one_run_alone_is_no_list_of_characters() -> None:
         replay(number)
 
 
+@pytest.mark.slow
 def test_a_dirty_tree_is_the_first_cause(tmp_path: Path) -> None:
     """A clone whose training is edited and not committed, trains; the clean clone replays."""
     clone = tmp_path / "clone"

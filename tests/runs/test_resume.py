@@ -390,6 +390,7 @@ def test_a_replay_is_not_resumed(whole: Trained, uri: str) -> None:
         resume(book.id)
 
 
+@pytest.mark.slow
 def test_mlflow_run_resumes_too(whole: Trained, uri: str, client: MlflowClient) -> None:
     book = stopped(RECIPE, 9, uri, checkpoint_every="1step", histogram_every=2)
     run_id = str(book.sent.run_id)

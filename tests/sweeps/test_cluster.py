@@ -63,6 +63,7 @@ def runs_below(client: MlflowClient, found: dict[str, Any]) -> list[Any]:
     return list(client.search_runs([found["experiment_id"]], query))
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
     server: str, cli: Cli, uri: str, tmp_path: Path
 ) -> None:

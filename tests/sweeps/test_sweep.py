@@ -213,6 +213,7 @@ def test_a_search_proposes_the_same_points_again_and_in_its_range() -> None:
     assert proposed(other) != searches["tpe"]
 
 
+@pytest.mark.slow
 def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, client: MlflowClient) -> None:
     asked = study("lr=1e-4..1e-1:log", "batch_size=64..128", search="tpe", trials=4, round_size=2)
     one = sweep(asked, tracking_uri=uri, experiment="search by one", jobs=1)

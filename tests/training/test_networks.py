@@ -145,8 +145,15 @@ def test_predictions_do_not_depend_on_how_the_table_lies_in_memory() -> None:
     assert torch.equal(regressor(raw[:1]), regressor(raw)[:1])
 
 
-@pytest.mark.parametrize("arithmetic", [PORTABLE_VARIABLES, {}], ids=["portable", "native"])
-@pytest.mark.parametrize("variant", networks.VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "arithmetic"),
+    [
+        pytest.param("module", PORTABLE_VARIABLES, id="module-portable"),
+        pytest.param("sequential", {}, id="sequential-native"),
+        pytest.param("module", {}, id="module-native", marks=pytest.mark.slow),
+        pytest.param("sequential", PORTABLE_VARIABLES, id="sequential-portable", marks=pytest.mark.slow),
+    ],
+)
 def test_an_exported_or_traced_regressor_takes_any_number_of_rows(
     variant: str, arithmetic: dict[str, str]
 ) -> None:
