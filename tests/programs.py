@@ -25,6 +25,7 @@ FREE = (
     *("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"),
     *("PATH", "PYTEST_CURRENT_TEST", "REPROVEN_STATE"),
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # which scikit-learn sets when a test imports it
+    "TORCHINDUCTOR_CACHE_DIR",  # which torch sets when a test makes one of its optimizers
     "_MLFLOW_TELEMETRY_SESSION_ID",  # which comes and goes where a test trains in its own process
 )
 #: A variable that has every program start from nothing: other versions' imports may start threads.

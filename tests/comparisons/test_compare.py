@@ -61,6 +61,7 @@ def study(uri: str) -> Study:
     store.tag(failed.run_id, {PARENT: parent.id})
     for run_id in runs.values():
         store.tag(run_id, {PARENT: parent.id})
+    parent.end("FINISHED")
     return Study(uri, "a study", parent.id, runs)
 
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from conftest import Cli
 from forging import stop_before
 from programs import SOURCE, start
-from reproven import Recipe, Trained, doctor, replay, resume, sync, train
+from reproven import Recipe, doctor, replay, resume, sync, train
 from reproven.errors import StoreError
 from reproven.logbooks import shelf
 from reproven.store.tags import HEARTBEAT, HOST, LOGBOOK
@@ -80,10 +80,11 @@ def test_a_run_on_another_machine_counts_by_its_heartbeat(own: str) -> None:
     assert case.run_id == alive
 
 
-def test_a_replay_that_was_stopped_is_forgotten(trained: Trained, uri: str) -> None:
+def test_a_replay_that_was_stopped_is_forgotten(own: str) -> None:
+    trained = train(RECIPE, tracking_uri=own)
     with interrupted():
-        replay(trained.run_id, tracking_uri=uri, watch=stop_before(2))
-    (case,) = doctor(tracking_uri=uri)
+        replay(trained.run_id, tracking_uri=own, watch=stop_before(2))
+    (case,) = doctor(tracking_uri=own)
     assert (case.state, case.words) == ("stopped", "a replay that was stopped: replay its run again")
     assert not shelf.every()
 

@@ -73,12 +73,12 @@ def test_nobody_writes_a_logbook_that_was_let_go(gate: Gate, uri: str) -> None:
     assert content(book.path) == before
 
 
-def test_a_logbook_that_is_removed_stays_removed(gate: Gate, uri: str) -> None:
-    book = cut_off(uri)
+def test_a_logbook_that_is_removed_stays_removed(gate: Gate, own: str) -> None:
+    book = cut_off(own)
     book.remove()
     gate.open()
     assert not book.path.exists()
-    assert list(doctor(tracking_uri=uri)) == []
+    assert list(doctor(tracking_uri=own)) == []
 
 
 def test_a_resumed_run_waits_for_what_is_still_said_of_it(gate: Gate, uri: str) -> None:
