@@ -90,10 +90,15 @@ class Regressor(nn.Module):
         scale: Standard deviation of each, (features,) float64.
         features: The features' names, in the order of the columns.
         target: The name of what is predicted.
+        target_mean: Mean of the target over the training rows, () float64, where the network was trained on
+            the standardised target; None where on the target as it is.
+        target_scale: Likewise its standard deviation.
     """
 
     mean: Tensor
     scale: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
 
     def __init__(
         self,
@@ -102,11 +107,16 @@ class Regressor(nn.Module):
         scale: Tensor,
         features: tuple[str, ...],
         target: str,
+        target_mean: Tensor | None = None,
+        target_scale: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
+        if target_mean is not None:  # else a saved model is what it was before there was such a thing
+            self.register_buffer("target_mean", target_mean)
+            self.register_buffer("target_scale", target_scale)
         self.features = features
         self.target = target
 
@@ -120,7 +130,21 @@ class Regressor(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         """Predictions, (rows,) float32 in the target's unit, for raw features, (rows, features) float64."""
-        return in_blocks(self.network, self.standardise(raw))
+        found = in_blocks(self.network, self.standardise(raw))
+        if "target_mean" not in self._buffers:
+            return found
+        return in_unit(found, self.target_mean, self.target_scale)
+
+
+def in_unit(found: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Values in the target's own unit, float32, of standardised ones, float32, of the same shape.
+
+    Args:
+        found: Standardised values.
+        mean: Mean of the target over the training rows, () float64.
+        scale: Its standard deviation, () float64.
+    """
+    return (found.double() * scale + mean).float()
 
 
 def in_blocks(network: nn.Module, X: Tensor) -> Tensor:

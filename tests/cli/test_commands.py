@@ -81,7 +81,10 @@ def test_train_prints_one_json_object(cli: Cli, uri: str, client: MlflowClient) 
 
 def test_train_tells_what_happened(cli: Cli) -> None:
     done = cli("train", "--epochs", "2", "--experiment", "cli")
-    assert done.stdout.startswith("module, sgd, seed 12: FINISHED\n  train_loss ")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "module, sgd, seed 12: FINISHED"
+    assert lines[1].startswith("  Worse than predicting the mean of the test rows (test_r2 is -")
+    assert lines[2].startswith("  train_loss ")
     assert "test_rmse" in done.stdout
     assert "artifacts" in done.stdout
 

@@ -326,12 +326,13 @@ def test_a_password_is_not_told() -> None:
 def test_the_regressor_takes_raw_columns(files: Path) -> None:
     from reproven import revive
     from reproven.training import data
+    from reproven.training.split import split
 
     table = data.load("boston")
     regressor = revive(files / "model.pth")
     assert isinstance(regressor, Regressor)
     assert regressor.features == table.features
-    dataset = data.split(table, test_size=0.2, seed=12)
+    dataset = split(table, test_size=0.2, seed=12)
     X, _ = dataset.tensors(dataset.test_rows)
     raw = torch.from_numpy(table.X[dataset.test_rows])
     assert torch.equal(regressor.standardise(raw), X)

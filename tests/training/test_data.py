@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from conftest import ROOT
 from reproven.errors import DataError
@@ -155,48 +153,3 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
 def test_the_target_cannot_be_dropped() -> None:
     with pytest.raises(DataError, match="MEDV is both the target and dropped"):
         data.load("boston", drop=("MEDV",))
-
-
-@pytest.mark.parametrize("name", ["boston", "diabetes"])
-@pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5])
-def test_split_and_scale_are_those_of_scikit_learn(name: str, test_size: float) -> None:
-    table = data.load(name)
-    for seed in range(5):
-        dataset = data.split(table, test_size=test_size, seed=seed)
-        train, test = train_test_split(np.arange(len(table.y)), test_size=test_size, random_state=seed)
-        assert np.array_equal(dataset.train_rows, train)
-        assert np.array_equal(dataset.test_rows, test)
-        scaler = StandardScaler().fit(table.X[train])
-        assert np.array_equal(dataset.mean, scaler.mean_)
-        assert np.array_equal(dataset.scale, scaler.scale_)
-        X, _ = dataset.tensors(test)
-        assert np.array_equal(X.numpy(), scaler.transform(table.X[test]).astype(np.float32))
-
-
-def test_scale_is_scikit_learn_s_for_awkward_columns_too() -> None:
-    for seed in range(40):
-        X = np.random.default_rng(seed).normal(1e6 * (seed % 3), 10.0 ** (seed % 7 - 8), (50 + seed, 7))
-        X[:, 3] = 5
-        scaler = StandardScaler().fit(X)
-        mean, scale = data.standardisation(X)
-        assert np.array_equal(mean, scaler.mean_)
-        assert np.array_equal(scale, scaler.scale_)
-
-
-def test_all_rows_are_trained_on_without_a_test_size() -> None:
-    dataset = data.split(data.load("boston"), test_size=0, seed=1)
-    assert dataset.train_rows.tolist() == list(range(506))
-    assert len(dataset.test_rows) == 0
-
-
-def test_a_test_size_that_leaves_no_row_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a,y\n1,2\n3,4\n")
-    table = data.load(str(tmp_path / "t.csv"), target="y")
-    with pytest.raises(DataError, match=r"test_size 0\.9 leaves none to train on"):
-        data.split(table, test_size=0.9, seed=1)
-
-
-def test_split_digest_names_the_rows() -> None:
-    table = data.load("boston")
-    digests = {data.split(table, test_size=0.2, seed=seed).split_sha256 for seed in (1, 1, 2)}
-    assert len(digests) == 2

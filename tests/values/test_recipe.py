@@ -64,6 +64,11 @@ def test_split_seed_follows_the_seed() -> None:
         ("data_sha256", "abc", "data_sha256 is 'abc', but must be a sha256 of 64 hexadecimal digits."),
         ("target", "", "target is '', but must be text, not blank. Try --target MEDV."),
         ("drop", "B,,", "drop is ['B', '', ''], but must be names, separated by commas. Try --drop B."),
+        (
+            "standardise_target",
+            "perhaps",
+            "standardise_target is 'perhaps', but must be true or false. Try --standardise-target true.",
+        ),
         ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
         ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
         ("split_seed", "-1", "split_seed is -1, but must be a whole number from 0 to 4294967295."),

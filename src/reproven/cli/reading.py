@@ -277,6 +277,8 @@ def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
         click.echo(f"{title}: {'FAILED' if outcome.failure else 'KILLED' if outcome.pruned else 'FINISHED'}")
         if why := outcome.failure or outcome.pruned:
             click.echo(f"  {why}")
+        if outcome.warning:
+            click.echo(f"  {outcome.warning}")
         for name, value in outcome.metrics.items():
             click.echo(f"  {name:<11} {value:.6g}")
         click.echo(f"  {'logbook' if outcome.offline else 'run':<11} {outcome.run_id}")

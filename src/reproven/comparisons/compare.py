@@ -228,12 +228,14 @@ def _copy(folder: Path, output: Path) -> str:
 def _labels(compared: Comparison) -> dict[str, str]:
     """What stands at the axes: the metric, and the training loss, with their units."""
     from reproven.training.data import target_label
+    from reproven.training.split import loss_label
 
+    is_standardised = compared.equal.get("standardise_target") == "true"
     target = target_label(compared.equal.get("data", ""), compared.equal.get("target", ""))
     in_unit = target and compared.metric.endswith(("rmse", "mae"))
     return {
         "metric": f"{compared.metric}, {target}" if in_unit else compared.metric,
-        "loss": f"mean squared error, {target}²" if target else "mean squared error",
+        "loss": loss_label(target, is_standardised=is_standardised) if target else "mean squared error",
     }
 
 

@@ -31,10 +31,9 @@ def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: tensor_sha256(tensor) for name, tensor in tensors.items()}
 
 
-def standardisation_digests(mean: Sequence[float], scale: Sequence[float]) -> dict[str, str]:
-    """The digests of means and standard deviations, (features,) float64 each, as a regressor holds them."""
-    both = {"mean": mean, "scale": scale}
-    return tensor_digests({name: torch.tensor(values, dtype=torch.float64) for name, values in both.items()})
+def standardisation_digests(numbers: Mapping[str, Sequence[float] | float]) -> dict[str, str]:
+    """The digests of means and standard deviations, float64, by the names that a regressor has for them."""
+    return tensor_digests({name: torch.tensor(kept, dtype=torch.float64) for name, kept in numbers.items()})
 
 
 def intervals(sizes: Mapping[str, int], *, batch_size: int) -> dict[str, int]:

@@ -157,11 +157,14 @@ class _Reader:
             tensor = tensors.get(name)
             if tensor is None or tensor.dtype != torch.float64 or tensor.shape != (len(features),):
                 raise _Odd(f"its {name} is not one float64 number for each of its {len(features)} features")
+        unit = [tensors[name] for name in ("target_mean", "target_scale") if name in tensors]
+        if len(unit) == 1 or any(one.dtype != torch.float64 or one.shape != () for one in unit):
+            raise _Odd("its target_mean and target_scale are not one float64 number each")
         for name, tensor in tensors.items():
             if name.startswith("network.") and tensor.dtype != torch.float32:
                 raise _Odd(f"its tensor {name[:100]!r} is {tensor.dtype}, but must be torch.float32")
         network = _fresh(_part(state, "_modules").get("network"), tensors, inputs=len(features))
-        regressor = Regressor(network, tensors["mean"], tensors["scale"], features, target)
+        regressor = Regressor(network, tensors["mean"], tensors["scale"], features, target, *unit)
         _refuse_other(made, regressor, "the regressor")
         for name, own in regressor.state_dict().items():
             shape, wanted = tuple(tensors[name].shape), tuple(own.shape)

@@ -35,9 +35,9 @@ def outcome(folder: Path, losses: Sequence[float], histograms: Mapping[int, Any]
         folder: Of the run's artifacts.
         losses: Loss of each step.
         histograms: Of every parameter, as JSON values, by the epochs completed.
-        label: The target's name and unit.
+        label: The loss and its unit.
     """
-    _write(folder, LOSSES, figures.loss_curve(losses, f"mean squared error, {label}²"))
+    _write(folder, LOSSES, figures.loss_curve(losses, label))
     first, last = min(histograms), max(histograms)
     moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
     _write(folder, WEIGHTS, figures.weights(moments, f"Weights after {first} and after {last} epochs"))

@@ -24,6 +24,7 @@ from reproven.store.registry import LoggedModel, Registry, Version
 from reproven.store.store import Store
 from reproven.store.tags import ORIGIN, REPLAYED, SEAL, VERDICT
 from reproven.training import data
+from reproven.values.recipe import BUNDLED
 from reproven.values.record import Record
 
 _COPIED = re.compile(r"models:/[^/]+/\d+")  # the source of a version that MLflow copied from another one
@@ -229,7 +230,7 @@ def _in_model(registry: Registry, source: str, record: Record | None) -> list[st
 def place_of_table(record: Record, found: Evidence, given: str | None) -> str | None:
     """Where the table of a record may be read: a bundled one's name, or a path; None if nobody knows."""
     name = record.inputs.recipe.data
-    if given is not None or name in data.BUNDLED:
+    if given is not None or name in BUNDLED:
         return given or name
     origin = (found.tags or {}).get(ORIGIN)
     return origin if origin and Path(origin).is_file() else None

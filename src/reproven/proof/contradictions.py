@@ -129,7 +129,7 @@ def _in_tensors(found: Evidence) -> Iterator[str]:
 
     try:
         said = json_object(names.STANDARDISATION, found.text(names.STANDARDISATION))
-        has = standardisation_digests(said["mean"], said["scale"])
+        has = standardisation_digests({name: said[name] for name in found.record.inputs.standardisation})
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise RecordError(f"{names.STANDARDISATION} cannot be read: {error!r}.") from error
     for name, digest in found.record.inputs.standardisation.items():

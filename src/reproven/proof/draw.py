@@ -21,7 +21,7 @@ from reproven.store import children
 from reproven.store.store import Store
 from reproven.store.tags import HAS_IMAGES, RECIPE_TAG
 from reproven.training import data
-from reproven.training.data import Dataset
+from reproven.training.split import Dataset, dataset_of
 from reproven.values.run_ids import EXAMPLE, listed, run_id_in
 
 DRAWN, THERE, REFUSED = "drawn", "there", "refused"
@@ -93,7 +93,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     if place is None:
         raise RecordError(f"The table {recipe.data} is not where it was. Say where it is with --data.")
     known = data.load(place, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
-    dataset = data.split(known, test_size=recipe.test_size, seed=recipe.split_seed or 0)
+    dataset = dataset_of(recipe, known)
     kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
     names = list(record.outcome.final_weights)  # in the network's order
     histograms = {int(epochs): {name: h[name] for name in names} for epochs, h in kept.items()}
@@ -102,7 +102,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
         folder = Path(temporary)
         disk.write_bytes(folder / pictures.TARGET, pictures.target(known))
         losses = [step.loss for step in record.outcome.steps]
-        pictures.outcome(folder, losses, histograms, known.target_label)
+        pictures.outcome(folder, losses, histograms, dataset.loss_label)
         if MODEL in found.manifest.files:
             pictures.predictions(folder, _predictions(found, dataset), known.target_label)
         for epochs, histogram in histograms.items():

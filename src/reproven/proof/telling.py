@@ -68,7 +68,7 @@ def draw(recorded: Record, again: Record, apart: Difference, label: str, folder:
 
     old, new = ([step.loss for step in record.outcome.steps] for record in (recorded, again))
     first = apart.first.step if apart.first is not None else None
-    figure = figures.two_losses(old, new, f"mean squared error, {label}²", first)
+    figure = figures.two_losses(old, new, label, first)
     disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
 
 

@@ -21,12 +21,11 @@ from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
 from reproven.store.open_run import dataset_inputs
 from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
-from reproven.training import data
-from reproven.training.data import BUNDLED
 from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
+from reproven.values.recipe import BUNDLED
 from reproven.values.record import Inputs, Outcome
 from reproven.values.steps import Watch
 
@@ -116,7 +115,7 @@ def first_files(
         figures: Whether its figures are drawn.
     """
     files = {name: text.encode() for name, text in inputs.texts().items()}
-    files[names.STANDARDISATION] = data.standardisation_text(made.dataset).encode()
+    files[names.STANDARDISATION] = made.dataset.standardisation_text.encode()
     if figures:
         files[pictures.TARGET] = pictures.target(made.dataset.table)
     if code is not None and code.dirty:
@@ -234,7 +233,7 @@ def write_outcome(folder: Path, history: History, lines: Sequence[Line], *, figu
     disk.write_text(folder / names.HISTOGRAMS, json_text(by_epochs))
     if figures:
         losses = [step.loss for step in outcome.steps]
-        pictures.outcome(folder, losses, found, history.made.dataset.table.target_label)
+        pictures.outcome(folder, losses, found, history.made.dataset.loss_label)
     return outcome
 
 

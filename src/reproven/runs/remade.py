@@ -23,7 +23,6 @@ from reproven.networks import Regressor
 from reproven.runs import conduct
 from reproven.store.images import IMAGES
 from reproven.store.mlmodel import NOTED
-from reproven.training import data
 from reproven.training.history import History
 from reproven.values.metrics import read_metrics
 
@@ -64,7 +63,7 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     draws = pictures.TARGET in listed
     made = history.made
     conduct.write_outcome(into, history, lines, figures=draws)
-    disk.write_text(into / names.STANDARDISATION, data.standardisation_text(made.dataset))
+    disk.write_text(into / names.STANDARDISATION, made.dataset.standardisation_text)
     if draws:
         disk.write_bytes(into / pictures.TARGET, pictures.target(made.dataset.table))
     if names.MODEL in listed and history.failure is None:

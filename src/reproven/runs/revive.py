@@ -115,7 +115,14 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regres
         mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in ("mean", "scale"))
         if mean.shape != (len(features),) or scale.shape != mean.shape:
             raise ValueError("mean and scale must have a number for each feature.")
-        return Regressor(network, mean, scale, features, *_names([values["target"]])).eval()
+        unit: list[torch.Tensor] = []
+        if recipe.standardise_target:
+            both = (values["target_mean"], values["target_scale"])
+            unit += (torch.tensor(value, dtype=torch.float64) for value in both)
+        if any(one.shape != () for one in unit):
+            raise ValueError("target_mean and target_scale must be a number each.")
+        (target,) = _names([values["target"]])
+        return Regressor(network, mean, scale, features, target, *unit).eval()
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, InvalidInput) as error:
         raise RevivalError(
             f"{weights} cannot be revived with {recipe_path.name} and {standardisation.name} beside it: "

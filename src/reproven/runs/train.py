@@ -21,6 +21,7 @@ from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.children import enclosing
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
+from reproven.values.metrics import worse_than_mean
 from reproven.values.model_name import registration_problems
 from reproven.values.options import problems_in_python
 from reproven.values.recipe import Recipe
@@ -46,6 +47,7 @@ class Trained:
         version: The registered version; None where none was asked for.
         failure: Why it failed; None where it did not.
         pruned: Why it was stopped early; None where it was not.
+        warning: That it predicts worse than the mean would, and the likely cause; None where it does not.
         offline: Whether it waits for `sync`.
     """
 
@@ -59,6 +61,7 @@ class Trained:
     version: str | None = None
     failure: str | None = None
     pruned: str | None = None
+    warning: str | None = None
     offline: bool = False
 
 
@@ -201,28 +204,32 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         StoreError: The store refuses; `sync` sends what is missing.
     """
     end, (lines, _) = book.end, journal.read(book.journal)
+    found = {row.key: row.value for row in journal.rows(lines)}
+    failure = end.tags.get(FAILURE) if end else None
+    is_standardised = bool(book.plan.params.get("standardise_target"))
     trained = Trained(
         run_id=book.id,
         experiment_id="",
         tracking_uri=book.plan.tracking_uri,
         artifact_uri=str(book.files),
         profile=book.plan.params["profile"],
-        metrics={row.key: row.value for row in journal.rows(lines)},
-        failure=end.tags.get(FAILURE) if end else None,
+        metrics=found,
+        failure=failure,
         pruned=end.tags.get(PRUNED) if end else None,
+        warning=None if failure else worse_than_mean(found, is_standardised=is_standardised),
         offline=True,
     )
     if store is None:
         return trained
-    found = deliver(book, store)
+    sent = deliver(book, store)
     return replace(
         trained,
-        run_id=found.run_id,
+        run_id=sent.run_id,
         tracking_uri=without_credentials(store.uri),
-        experiment_id=found.experiment_id,
-        artifact_uri=found.artifact_uri,
-        model_uri=found.model_uri,
-        version=found.version,
+        experiment_id=sent.experiment_id,
+        artifact_uri=sent.artifact_uri,
+        model_uri=sent.model_uri,
+        version=sent.version,
         offline=False,
     )
 
@@ -240,6 +247,9 @@ def _description(history: History) -> str:
     rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(history.metrics.items()))
     layers = f"```\n{made.state.network}\n```"
     outcome = f"**Failed.** {failure}" if failure else f"| metric | last value |\n|---|---|\n{rows}"
+    is_standardised = bool(recipe.standardise_target)
+    if not failure and (told := worse_than_mean(history.metrics, is_standardised=is_standardised)):
+        outcome = f"**{told}**\n\n{outcome}"
     if history.pruned:
         outcome = f"**Pruned.** {history.pruned}\n\n{outcome}"
     back = (

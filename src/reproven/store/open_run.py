@@ -34,13 +34,14 @@ from reproven.store.tags import (
 from reproven.values.options import spell
 
 if TYPE_CHECKING:
-    from reproven.training.data import Dataset
+    from reproven.training.split import Dataset
     from reproven.values.metrics import Row
 
 _LONGEST_PARAM = 6000  # MLflow cuts a longer value without a word
 _LARGEST_BATCH = 1000  # metrics in one log_batch
 
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # nor are a file's bytes a progress
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # about 12 s instead of 4 minutes: what a
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # store does not take now is kept, and sent later
 for _noisy in ("mlflow", "alembic"):

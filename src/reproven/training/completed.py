@@ -14,7 +14,7 @@ from reproven.arithmetic import profiles
 from reproven.machine import environment
 from reproven.training import data
 from reproven.training.data import Table
-from reproven.values.recipe import Recipe
+from reproven.values.recipe import BUNDLED, Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +34,7 @@ class Completed:
     def handed_out(self) -> Recipe:
         """The same for another process, which must find the table: by a bundled name, or an absolute path."""
         source = self.table.source
-        return replace(self.recipe, data=source if source in data.BUNDLED else str(Path(source).resolve()))
+        return replace(self.recipe, data=source if source in BUNDLED else str(Path(source).resolve()))
 
 
 def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table] = data.load) -> Completed:

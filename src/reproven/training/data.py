@@ -1,8 +1,6 @@
-"""Tables and datasets: from a name or a file to the tensors that training sees.
+"""Tables: what a file or a bundled name says, in float64, with a digest of its content.
 
-A `Table` is what a file says, in float64; a `Dataset` is a table split and standardised. Both carry
-digests of their content. Reading refuses what cannot be trained on, naming file, column and row.
-Nothing here knows of MLflow or draws from a global generator.
+Reading refuses what cannot be trained on, naming file, column and row. Nothing here knows of MLflow.
 """
 
 from __future__ import annotations
@@ -14,19 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError, name_among
 from reproven.files.columns import numeric
-from reproven.files.texts import json_text
+from reproven.values.recipe import BUNDLED
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-BUNDLED = ("boston", "diabetes")
 #: Where the bundled numbers come from; datasets/README.md says more.
 _ORIGINS = {
     "boston": "https://lib.stat.cmu.edu/datasets/boston",
@@ -73,54 +67,11 @@ class Table:
     def sha256(self) -> str:
         """Digest of the names (as JSON) and of the float64 values, X by rows and then y, little-endian."""
         names = json.dumps({"features": self.features, "target": self.target}, sort_keys=True)
-        return _sha256(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
+        return sha256_of(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A table split into training and testing rows, standardised by its training rows alone.
-
-    Attributes:
-        table: Where it comes from.
-        train_rows: Row numbers in the table, int64; ascending where there is no test split.
-        test_rows: The others; none where the test size is 0.
-        mean: Mean of each feature over the training rows, (features,) float64.
-        scale: Standard deviation of each, (features,) float64; 1 where it would be 0.
-    """
-
-    table: Table
-    train_rows: np.ndarray
-    test_rows: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @cached_property
-    def split_sha256(self) -> str:
-        """Digest of the numbers of training and of testing rows, in order, as little-endian int64."""
-        return _sha256(self.train_rows.astype("<i8").tobytes(), b"|", self.test_rows.astype("<i8").tobytes())
-
-    def part_sha256(self, rows: np.ndarray) -> str:
-        """Digest of the table's digest and the numbers of some of its rows."""
-        return _sha256(self.table.sha256.encode(), rows.astype("<i8").tobytes())
-
-    def tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Standardised features, (rows, features) float32, and targets, (rows,) float32."""
-        import torch
-
-        standardised = (self.table.X[rows] - self.mean) / self.scale
-        return (
-            torch.from_numpy(standardised.astype(np.float32)),
-            torch.from_numpy(self.table.y[rows].astype(np.float32)),
-        )
-
-    def frame(self, rows: np.ndarray) -> pd.DataFrame:
-        """Raw rows with the columns' names, features first and the target last."""
-        frame = pd.DataFrame(self.table.X[rows], columns=list(self.table.features))
-        frame[self.table.target] = self.table.y[rows]
-        return frame
-
-
-def _sha256(*parts: bytes) -> str:
+def sha256_of(*parts: bytes) -> str:
+    """Digest of some bytes, one after the other."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -249,60 +200,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def split(table: Table, *, test_size: float, seed: int) -> Dataset:
-    """Splits a table and fits the standardisation to its training rows.
-
-    Args:
-        table: The whole table.
-        test_size: Share of the rows for testing, at least 0 and less than 1; rounded up to whole rows.
-        seed: Seed of the split, as scikit-learn's `random_state`.
-
-    Raises:
-        DataError: No row is left for training.
-
-    Source: sklearn.model_selection.train_test_split (scikit-learn 1.9), whose rows these are.
-    """
-    rows = np.arange(len(table.y))
-    train_rows, test_rows = rows, rows[:0]
-    if test_size:
-        held_out = int(np.ceil(test_size * len(rows)))
-        if held_out >= len(rows):
-            raise DataError(
-                f"{table.source} has {len(rows)} rows, and test_size {test_size} leaves none to train on. "
-                "Try --test-size 0.2."
-            )
-        order = np.random.RandomState(seed).permutation(len(rows))
-        train_rows, test_rows = order[held_out:], order[:held_out]
-    mean, scale = standardisation(table.X[train_rows])
-    return Dataset(table=table, train_rows=train_rows, test_rows=test_rows, mean=mean, scale=scale)
-
-
-def standardisation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, (columns,) float64 each; 1 for a constant column.
-
-    These are the bits of sklearn.preprocessing.StandardScaler (a test compares them). It is written out
-    because importing scikit-learn takes longer than training the default network.
-
-    Args:
-        X: Features, (rows, columns) float64.
-
-    Source: the corrected two-pass algorithm in Chan, Golub & LeVeque (1983), "Algorithms for computing
-        the sample variance: analysis and recommendations", equation 1.7.
-    """
-    rows = len(X)
-    mean = X.sum(axis=0) / rows
-    deviation = X - mean
-    correction = deviation.sum(axis=0) ** 2 / rows
-    variance = ((deviation**2).sum(axis=0) - correction) / rows
-    epsilon = np.finfo(np.float64).eps
-    rounding = rows * epsilon * variance + (rows * mean * epsilon) ** 2  # its bound on the error
-    return mean, np.where(variance <= rounding, 1.0, np.sqrt(variance))
-
-
-def standardisation_text(dataset: Dataset) -> str:
-    """The file with what a state_dict lacks to predict: columns, means and standard deviations, exactly."""
-    table = dataset.table
-    values = {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}
-    return json_text({"features": list(table.features), "target": table.target, **values})

@@ -8,22 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reproven.networks import Regressor, in_blocks
+from reproven.networks import Regressor, in_blocks, in_unit
 
 #: Observed and predicted values, (rows,) float32 each, by part.
 Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-def predictions(network: nn.Module, X: Tensor) -> np.ndarray:
+def predictions(network: nn.Module, X: Tensor, unit: tuple[Tensor, Tensor] | None = None) -> np.ndarray:
     """What a network predicts, (rows,) float32, without touching it (none has layers that know a mode).
 
     Args:
         network: A network, or a regressor.
         X: Features on its device, (rows, features): standardised for a network, raw for a regressor.
+        unit: Mean and standard deviation of the target that the network was trained on, () float64 each; None
+            where it was trained on the target as it is. A regressor knows its own.
     """
     with torch.inference_mode():
         predicted = network(X) if isinstance(network, Regressor) else in_blocks(network, X)
-    found: np.ndarray = predicted.cpu().numpy()
+        predicted = predicted.cpu() if unit is None else in_unit(predicted.cpu(), *unit)
+    found: np.ndarray = predicted.numpy()
     return found
 
 

@@ -35,7 +35,7 @@ def inputs_of(made: Prepared, code: Code, environment: Mapping[str, Any]) -> Inp
         split_sha256=made.dataset.split_sha256,
         code=code,
         environment=environment,
-        standardisation=standardisation_digests(made.dataset.mean.tolist(), made.dataset.scale.tolist()),
+        standardisation=standardisation_digests(made.dataset.standardisation),
         initial_weights=tensor_digests(made.state.network.state_dict()),
     )
 

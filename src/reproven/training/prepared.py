@@ -10,16 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reproven import networks
 from reproven.arithmetic import operations, profiles
-from reproven.training import data, evaluation, loop, optimizers
+from reproven.training import evaluation, loop, optimizers
 from reproven.training.building import build
 from reproven.training.completed import completed
-from reproven.training.data import Dataset
 from reproven.training.loop import State
+from reproven.training.split import Dataset, dataset_of
 from reproven.values.recipe import Recipe
 from reproven.values.steps import Step
 
@@ -33,8 +34,8 @@ class Prepared:
             profile, on the CPU, is the one in force.
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
-        parts: Features, (rows, features) float32, and targets, (rows,) float32, on the device, by
-            `train` and, where rows are held out, `test`.
+        parts: Features, (rows, features) float32, and targets as trained on, (rows,) float32, on the device,
+            by `train` and, where rows are held out, `test`.
     """
 
     recipe: Recipe
@@ -78,11 +79,22 @@ class Prepared:
         return options | {"sqrt": operations.sqrt(str(self.recipe.profile))}
 
     def predictions(self) -> evaluation.Predictions:
-        """Observed and predicted values, (rows,) float32 each, by part."""
+        """Observed and predicted values in the target's own unit, (rows,) float32 each, by part."""
+        y, unit = self.dataset.table.y, self._unit()
         return {
-            part: (y.cpu().numpy(), evaluation.predictions(self.state.network, X))
-            for part, (X, y) in self.parts.items()
+            part: (
+                y[rows].astype(np.float32),
+                evaluation.predictions(self.state.network, self.parts[part][0], unit),
+            )
+            for part, rows in self.dataset.parts.items()
         }
+
+    def _unit(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of the target, () float64 each, where it is standardised."""
+        if self.dataset.target_mean is None:
+            return None
+        mean, scale = self.dataset.target_mean, self.dataset.target_scale
+        return torch.tensor(mean, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)
 
     def regressor(self) -> networks.Regressor:
         """The network with its standardisation in front, on the CPU, in evaluation mode.
@@ -95,6 +107,7 @@ class Prepared:
             torch.from_numpy(self.dataset.scale),
             self.dataset.table.features,
             self.dataset.table.target,
+            *(self._unit() or ()),
         ).eval()
 
 
@@ -111,12 +124,12 @@ def prepare(recipe: Recipe) -> Prepared:
     """
     found = completed(recipe, taken_up=profiles.in_force())
     recipe, table, device = found.recipe, found.table, found.recipe.device
-    dataset = data.split(table, test_size=recipe.test_size, seed=recipe.split_seed or 0)
+    dataset = dataset_of(recipe, table)
     network = build(recipe, inputs=len(table.features)).to(device)
-    parts = {"train": dataset.tensors(dataset.train_rows), "test": dataset.tensors(dataset.test_rows)}
+    parts = {name: dataset.tensors(rows) for name, rows in dataset.parts.items()}
     return Prepared(
         recipe=recipe,
         dataset=dataset,
         state=State.fresh(network, seed=recipe.seed),
-        parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items() if len(X)},
+        parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items()},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reproven.errors import RecordError
@@ -20,6 +20,31 @@ _GROWING = ("r2",)  # the end of a metric's name, of which more is better
 def more_is_better(metric: str) -> bool:
     """Whether the greatest value of a metric is the best one; of errors the least is."""
     return metric.endswith(_GROWING)
+
+
+def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> str | None:
+    """Says that a model predicts worse than the mean of the rows would, with the likely cause; or nothing.
+
+    R² compares a model's squared error with that of the mean, which has 0.
+
+    Args:
+        values: The last value of each metric.
+        is_standardised: Whether the network was trained on the standardised target.
+    """
+    bad = {part: values[f"{part}_r2"] for part in ("test", "train") if values.get(f"{part}_r2", 0) < 0}
+    if not bad:
+        return None
+    if "train" not in bad:
+        why = "it learnt its training rows alone. Try fewer --epochs, a smaller --hidden, or more rows."
+    elif is_standardised:
+        why = "it has not learnt its training rows either. Try another --lr, or more --epochs."
+    else:
+        why = (
+            "it has not learnt its training rows either, and its target is trained on as it is. "
+            "Try --standardise-target true, or more --epochs."
+        )
+    part, r2 = next(iter(bad.items()))
+    return f"Worse than predicting the mean of the {part} rows ({part}_r2 is {r2:.3g}): {why}"
 
 
 _HEADER = ("key", "step", "timestamp", "value")

@@ -23,6 +23,8 @@ from reproven.values.schemes import INIT_SCHEMES, parse_init, spell_init
 FORMAT = 1
 MAX_SEED = 2**32 - 1  # the largest that numpy's RandomState, which splits the rows, takes
 
+#: The tables that the package has; they are trained on as the notebook does it.
+BUNDLED = ("boston", "diabetes")
 VARIANTS = ("module", "sequential")
 DEVICES = ("cpu", "cuda", "auto")
 
@@ -39,6 +41,10 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
         "centered": False,
     },
 }
+
+
+#: What the first recipes meant, that had no such field; written without it, a recipe's digest stays.
+_FIRST: Mapping[str, Any] = {"standardise_target": False}
 
 
 def _with(name: str) -> str:
@@ -58,7 +64,8 @@ class Recipe:
     """One training run, determined: equal recipes on equal machines give equal bits.
 
     Optimizer options left at None take torch's default for the chosen optimizer; those that it does not
-    have stay None, and giving one is an error. `split_seed` left at None is `seed`. Once a table is read
+    have stay None, and giving one is an error. `split_seed` left at None is `seed`, and
+    `standardise_target` is true for every table but the bundled ones. Once a table is read
     (`data.load`), `data` is its name, `target` its target and `data_sha256` its digest.
 
     Raises:
@@ -83,6 +90,13 @@ class Recipe:
     )
     drop: tuple[str, ...] = _field(
         (), kinds.words("Columns to leave out, with commas or by repeating the option.", "B")
+    )
+    standardise_target: bool | None = _field(
+        None,
+        kinds.flag(
+            "Train on the target divided by its standard deviation, around its mean; predictions and errors "
+            "keep its unit. True unless the table is boston or diabetes."
+        ),
     )
     test_size: float = _field(
         0.2,
@@ -184,10 +198,14 @@ class Recipe:
         return {name: getattr(self, name) for name in OPTIMIZERS[self.optimizer]}
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values; those that are None are left out."""
+        """The fields as JSON values; those that are None, or as in the first recipes, are left out."""
         values = {name: getattr(self, name) for name in OPTIONS}
         values["layer_lr"] = dict(self.layer_lr)
-        return {name: value for name, value in values.items() if value is not None}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and (name, value) not in _FIRST.items()
+        }
 
     def to_json(self) -> str:
         """The canonical text: sorted keys, floats by `repr`, a format number; its digest names the recipe."""
@@ -209,7 +227,7 @@ class Recipe:
             raise InvalidInput([f"The recipe is not of format {FORMAT}, which this version reads."])
         if unknown := sorted(set(values) - set(OPTIONS)):
             raise InvalidInput([f"The recipe has unknown fields: {', '.join(unknown)}."])
-        return cls(**values)
+        return cls(**{**_FIRST, **values})
 
     @property
     def sha256(self) -> str:
@@ -283,6 +301,8 @@ def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     for name, default in OPTIMIZERS[kept["optimizer"]].items():
         kept[name] = default if kept[name] is None else kept[name]
+    if kept["standardise_target"] is None:
+        kept["standardise_target"] = kept["data"] not in BUNDLED
     if kept["split_seed"] is None:
         kept["split_seed"] = kept["seed"]
     return kept

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_STANDARDISED = ("mean", "scale", "target_mean", "target_scale")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
     """The code that a run was made by.
@@ -50,7 +53,8 @@ class Inputs:
         split_sha256: Digest of the rows for training and testing.
         code: The code that it was made by.
         environment: As `environment.describe` tells it.
-        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`.
+        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`; and
+            of the target's, as `target_mean` and `target_scale`, where it is standardised.
         initial_weights: Digest of each tensor, by name.
     """
 
@@ -209,7 +213,9 @@ def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[I
             split_sha256=inputs["split_sha256"],
             code=Code(**inputs["code"]),
             environment=environment,
-            standardisation=_texts(inputs["standardisation"], ("mean", "scale")),
+            standardisation=_texts(
+                inputs["standardisation"], _STANDARDISED if recipe.standardise_target else _STANDARDISED[:2]
+            ),
             initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
