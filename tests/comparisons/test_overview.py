@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from comparing import run, tagged, two
-from reproven.comparisons import overview
+from reproven.comparisons import compare, overview
 from reproven.comparisons import words as words
 from reproven.errors import InvalidInput
 
@@ -65,3 +65,19 @@ def test_code_that_differs_is_told() -> None:
 
 def test_the_same_runs_give_the_same_comparison() -> None:
     assert two([0.3, -0.1, 0.4, 0.2, 0.9, 0.1]).to_dict() == two([0.3, -0.1, 0.4, 0.2, 0.9, 0.1]).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("standardised", "loss"),
+    [
+        ((False, False), "mean squared error, MEDV (1,000 USD)²"),
+        ((True, True), "mean squared error, standardised MEDV (1,000 USD)"),
+        ((True, False), "mean squared error"),
+    ],
+)
+def test_the_axis_of_losses_tells_their_unit_where_they_have_one(
+    standardised: tuple[bool, bool], loss: str
+) -> None:
+    runs = [run(4.0, seed=seed, standardise_target=each) for seed, each in enumerate(standardised)]
+    labels = compare._labels(overview.of(runs))
+    assert labels == {"metric": "test_rmse, MEDV (1,000 USD)", "loss": loss}

@@ -230,13 +230,12 @@ def _labels(compared: Comparison) -> dict[str, str]:
     from reproven.training.data import target_label
     from reproven.training.split import loss_label
 
-    is_standardised = compared.equal.get("standardise_target") == "true"
     target = target_label(compared.equal.get("data", ""), compared.equal.get("target", ""))
     in_unit = target and compared.metric.endswith(("rmse", "mae"))
-    return {
-        "metric": f"{compared.metric}, {target}" if in_unit else compared.metric,
-        "loss": loss_label(target, is_standardised=is_standardised) if target else "mean squared error",
-    }
+    loss = "mean squared error"
+    if target and "standardise_target" not in compared.differ:  # else it is in several units
+        loss = loss_label(target, is_standardised=compared.equal.get("standardise_target") == "true")
+    return {"metric": f"{compared.metric}, {target}" if in_unit else compared.metric, "loss": loss}
 
 
 def _courses(compared: Comparison, runs: Sequence[Summary], store: Store) -> tuple[list[Any], list[str]]:
