@@ -138,16 +138,8 @@ def test_a_model_takes_along_the_modules_that_it_imports_and_no_others() -> None
 
 
 def test_no_path_of_a_machine_is_in_the_project() -> None:
-    skipped = {
-        ".git",
-        ".venv",
-        "mlruns",
-        ".pytest_cache",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".hypothesis",
-        "mutants",
-    }
+    caches = {".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "mutants"}
+    skipped = {".git", ".venv", "mlruns", *caches}
     pattern = re.compile(r"/(home|root|work|tmp)/[a-z]")
     suffixes = {".py", ".md", ".toml", ".yaml", ""}
     looked_at = 0

@@ -141,11 +141,7 @@ def test_worse_than_the_mean_is_said_with_its_likely_cause(
     [
         ({"test_r2": -2.0, "train_r2": 0.5}, False, "it learnt its training rows alone"),
         ({"test_r2": -2.0, "train_r2": -0.5}, True, "it has not learnt its training rows either"),
-        (
-            {"train_r2": -0.5},
-            False,
-            "rows either, and its target is trained on as it",
-        ),
+        ({"train_r2": -0.5}, False, "rows either, and its target is trained on as it is"),
     ],
 )
 def test_each_cause_has_its_words(values: dict[str, float], is_standardised: bool, words: str) -> None:

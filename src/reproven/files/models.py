@@ -22,7 +22,7 @@ from reproven.errors import RevivalError, Unreadable
 from reproven.files import archive, pickles
 from reproven.files.archive import OddArchive
 from reproven.files.disk import first_line, is_file, write_bytes
-from reproven.files.names import MODEL, STATE_DICT
+from reproven.files.names import MODEL, OF_FEATURES, OF_TARGET, STATE_DICT
 from reproven.files.pickles import PERSISTENT, Made, Named, OddPickle
 from reproven.networks import CLASSES, VARIANTS, Regressor, unset
 
@@ -153,11 +153,11 @@ class _Reader:
         if not isinstance(target, str):
             raise _Odd("its target is no name")
         tensors = dict(self._tensors_of(made, ""))
-        for name in ("mean", "scale"):
+        for name in OF_FEATURES:
             tensor = tensors.get(name)
             if tensor is None or tensor.dtype != torch.float64 or tensor.shape != (len(features),):
                 raise _Odd(f"its {name} is not one float64 number for each of its {len(features)} features")
-        unit = [tensors[name] for name in ("target_mean", "target_scale") if name in tensors]
+        unit = [tensors[name] for name in OF_TARGET if name in tensors]
         if len(unit) == 1 or any(one.dtype != torch.float64 or one.shape != () for one in unit):
             raise _Odd("its target_mean and target_scale are not one float64 number each")
         for name, tensor in tensors.items():

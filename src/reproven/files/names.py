@@ -12,6 +12,8 @@ OUTCOME = "outcome.json"
 MODEL = "model.pth"
 STATE_DICT = "state_dict.pth"
 STANDARDISATION = "standardisation.json"
+#: What the standardisation's file holds of the features, and of a target that is standardised too.
+OF_FEATURES, OF_TARGET = ("mean", "scale"), ("target_mean", "target_scale")
 HISTOGRAMS = "histograms.json"
 PATCH = "code.patch"
 FIGURES = "figures"

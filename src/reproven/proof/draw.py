@@ -121,10 +121,8 @@ def _predictions(found: Evidence, dataset: Dataset) -> Observed:
     from reproven.training.evaluation import predictions
 
     regressor = revive(found.folder / MODEL)
-    parts = {"train": dataset.train_rows, "test": dataset.test_rows}
     X, y = dataset.table.X, dataset.table.y
     return {
         part: (y[rows], predictions(regressor, torch.from_numpy(X[rows])))
-        for part, rows in parts.items()
-        if len(rows)
+        for part, rows in dataset.parts.items()
     }

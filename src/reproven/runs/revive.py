@@ -112,13 +112,11 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regres
             raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
         network = unset(VARIANTS[recipe.variant], len(features), recipe.hidden)
         network.load_state_dict(state_dict)
-        mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in ("mean", "scale"))
+        mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in names.OF_FEATURES)
         if mean.shape != (len(features),) or scale.shape != mean.shape:
             raise ValueError("mean and scale must have a number for each feature.")
-        unit: list[torch.Tensor] = []
-        if recipe.standardise_target:
-            both = (values["target_mean"], values["target_scale"])
-            unit += (torch.tensor(value, dtype=torch.float64) for value in both)
+        held = names.OF_TARGET if recipe.standardise_target else ()
+        unit = [torch.tensor(values[name], dtype=torch.float64) for name in held]
         if any(one.shape != () for one in unit):
             raise ValueError("target_mean and target_scale must be a number each.")
         (target,) = _names([values["target"]])

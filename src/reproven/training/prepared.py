@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,13 +79,10 @@ class Prepared:
 
     def predictions(self) -> evaluation.Predictions:
         """Observed and predicted values in the target's own unit, (rows,) float32 each, by part."""
-        y, unit = self.dataset.table.y, self._unit()
+        unit = self._unit()
         return {
-            part: (
-                y[rows].astype(np.float32),
-                evaluation.predictions(self.state.network, self.parts[part][0], unit),
-            )
-            for part, rows in self.dataset.parts.items()
+            part: (y, evaluation.predictions(self.state.network, self.parts[part][0], unit))
+            for part, y in self.dataset.observed.items()
         }
 
     def _unit(self) -> tuple[Tensor, Tensor] | None:

@@ -46,15 +46,19 @@ class Dataset:
     @cached_property
     def split_sha256(self) -> str:
         """Digest of the numbers of training and of testing rows, in order, as little-endian int64."""
-        return sha256_of(
-            self.train_rows.astype("<i8").tobytes(), b"|", self.test_rows.astype("<i8").tobytes()
-        )
+        train, test = (rows.astype("<i8").tobytes() for rows in (self.train_rows, self.test_rows))
+        return sha256_of(train, b"|", test)
 
     @property
     def parts(self) -> dict[str, np.ndarray]:
         """The rows by `train` and, where some are held out, `test`."""
         both = {"train": self.train_rows, "test": self.test_rows}
         return {name: rows for name, rows in both.items() if len(rows)}
+
+    @cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The target as it is in each part's rows, (rows,) float32."""
+        return {name: self.table.y[rows].astype(np.float32) for name, rows in self.parts.items()}
 
     @property
     def standardisation(self) -> dict[str, Any]:

@@ -15,16 +15,22 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput, RecordError
-from reproven.files.names import ENVIRONMENT, INPUTS, LOSSES, OUTCOME, RECIPE, WEIGHTS
+from reproven.files.names import (
+    ENVIRONMENT,
+    INPUTS,
+    LOSSES,
+    OF_FEATURES,
+    OF_TARGET,
+    OUTCOME,
+    RECIPE,
+    WEIGHTS,
+)
 from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
 from reproven.values.recipe import Recipe
 from reproven.values.steps import Step, all_weights_sha256, short
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-_STANDARDISED = ("mean", "scale", "target_mean", "target_scale")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,7 +220,7 @@ def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[I
             code=Code(**inputs["code"]),
             environment=environment,
             standardisation=_texts(
-                inputs["standardisation"], _STANDARDISED if recipe.standardise_target else _STANDARDISED[:2]
+                inputs["standardisation"], OF_FEATURES + (OF_TARGET if recipe.standardise_target else ())
             ),
             initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
         )
