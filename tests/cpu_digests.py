@@ -17,7 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from reproven.arithmetic import profiles
-from reproven.values.recipe import OPTIMIZERS, VARIANTS, Recipe
+from reproven.values.choices import OPTIMIZERS, VARIANTS
+from reproven.values.recipe import Recipe
 from reproven.values.schemes import INIT_SCHEMES
 
 SCHEMES = {"constant": "constant:val=0.1", "sparse": "sparse:sparsity=0.5"}
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     profiles.enter(arguments.profile)
-    from reproven.training.evaluation import errors_by_part
+    from reproven.training.evaluation import by_part
     from reproven.training.prepared import prepare
 
     found = {}
@@ -69,7 +70,7 @@ def main() -> None:
         losses = [struct.pack("<f", step.loss) for step in made.steps()]
         end = [p.detach().numpy().tobytes() for p in made.state.network.parameters()]
         predicted = [array.tobytes() for pair in made.predictions().values() for array in pair]
-        errors = [struct.pack("<d", value) for value in errors_by_part(made.predictions()).values()]
+        errors = [struct.pack("<d", value) for value in by_part(made.predictions()).values()]
         found[name] = {
             "standardised": digest(*(t.numpy().tobytes() for part in made.parts.values() for t in part)),
             "initial weights": digest(*start),

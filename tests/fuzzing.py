@@ -13,13 +13,14 @@ from pathlib import Path
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError
 from reproven.files import models, pickles
 from reproven.files.archive import OddArchive
+from reproven.files.described import Odd
 from reproven.files.manifest import Manifest
 from reproven.files.names import LOSSES, WEIGHTS
 from reproven.files.pickles import OddPickle
 from reproven.files.texts import read_rows
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence
-from reproven.training import data
+from reproven.tables import data
 from reproven.values.metrics import read_metrics
 from reproven.values.recipe import Recipe
 from reproven.values.record import Record, _read_losses, _read_weights
@@ -138,7 +139,7 @@ def pickled(content: bytes) -> None:
     records = {"data/0": bytes(8), "data/1": bytes(16)}
     try:
         models._Reader(records).model(pickles.read(content))
-    except (OddPickle, OddArchive, models._Odd) as error:
+    except (OddPickle, OddArchive, Odd) as error:
         _says_something(error)
 
 

@@ -18,7 +18,18 @@ from conftest import ROOT
 
 #: Each wing (or file at the top) imports only from those before it, and from itself.
 WINGS = (
-    *("_version", "errors", "networks", "arithmetic", "files", "serving", "values", "machine", "training"),
+    *(
+        "_version",
+        "errors",
+        "networks",
+        "arithmetic",
+        "files",
+        "serving",
+        "values",
+        "machine",
+        "tables",
+        "training",
+    ),
     *("store", "logbooks", "runs", "proof", "comparisons", "sweeps", "__init__", "cli", "__main__"),
 )
 PACKAGE = ROOT / "src" / "reproven"

@@ -276,7 +276,7 @@ def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: P
 
     run = json.loads(reproven("train", "--epochs", "2").stdout)["run_id"]
     training = clone / "src" / "reproven" / "training" / "loop.py"
-    training.write_text(training.read_text().replace("loss = mse_loss(", "loss = 1.5 * mse_loss("))
+    training.write_text(training.read_text().replace("value = loss(", "value = 1.5 * loss("))
     subprocess.run([*git, "commit", "-qam", "another loss"], check=True)
     with torch_for_uv():
         (here,) = json.loads(reproven("replay", run).stdout)["replays"]

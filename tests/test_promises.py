@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from conftest import ROOT, Cli
 from forging import flip
 from reproven import Recipe, Trained, audit, export, import_, predict, replay, seal, train
-from reproven.training import data
+from reproven.tables import data
 from servers import started
 
 

@@ -1,4 +1,4 @@
-"""The networks, and the regressor that puts the standardisation in front of one.
+"""The networks, and the regressor and the classifier that put encoding and standardisation in front of one.
 
 Pickles name this module and its classes, so neither is ever renamed or moved. Each network starts with
 the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads or writes.
@@ -16,6 +16,9 @@ from torch.nn import functional
 
 _JIT: Any = torch.jit  # which has no types
 BLOCK = 256  # rows; part of what predictions are, like the weights
+#: What an encoding's `code` says: the number itself; and what its `fill` and `code` say of what is missing,
+#: a number that no float32 and no place of a level is.
+ITSELF, MISSING = -1.0, 1e300
 
 
 class MLPModule(nn.Module):
@@ -24,17 +27,18 @@ class MLPModule(nn.Module):
     Args:
         inputs: Number of features.
         hidden: Width of each hidden layer.
+        outputs: Number of targets, or of classes.
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> None:
         super().__init__()
         for number, (width_in, width_out) in enumerate(pairwise((inputs, *hidden)), start=1):
             self.add_module(f"hidden{number}", nn.Linear(width_in, width_out))
             self.add_module(f"active{number}", nn.ReLU())
-        self.regression = nn.Linear(hidden[-1], 1)
+        self.regression = nn.Linear(hidden[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions, (rows, 1) float32, for standardised features, (rows, inputs) float32."""
+        """Outputs, (rows, outputs) float32, for standardised features, (rows, inputs) float32."""
         for layer in self.children():
             x = layer(x)
         return x
@@ -46,16 +50,17 @@ class MLPSequential(nn.Module):
     Args:
         inputs: Number of features.
         hidden: Width of each hidden layer.
+        outputs: Number of targets, or of classes.
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> None:
         super().__init__()
         layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise((inputs, *hidden))]
         self.hidden = nn.Sequential(*(layer for pair in layers for layer in pair))
-        self.regression = nn.Linear(hidden[-1], 1)
+        self.regression = nn.Linear(hidden[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions, (rows, 1) float32, for standardised features, (rows, inputs) float32."""
+        """Outputs, (rows, outputs) float32, for standardised features, (rows, inputs) float32."""
         output: Tensor = self.regression(self.hidden(x))
         return output
 
@@ -78,7 +83,7 @@ class ConvTestNet(nn.Module):
 
 
 class Regressor(nn.Module):
-    """A trained network that takes a table's raw columns: standardisation first, then the network.
+    """A trained network that takes a table's raw columns: encoded and standardised first, then the network.
 
     The standardisation is float64 and its result float32, so a row here is the row that was trained on,
     bit for bit. It belongs to the pickled model and to the state_dict of the regressor; the network's
@@ -86,13 +91,17 @@ class Regressor(nn.Module):
 
     Args:
         network: Takes standardised features.
-        mean: Mean of each feature over the training rows, (features,) float64.
-        scale: Standard deviation of each, (features,) float64.
+        mean: Mean of each number over the training rows, (numbers,) float64.
+        scale: Standard deviation of each, (numbers,) float64.
         features: The features' names, in the order of the columns.
-        target: The name of what is predicted.
-        target_mean: Mean of the target over the training rows, () float64, where the network was trained on
-            the standardised target; None where on the target as it is.
+        target: The name of what is predicted; of several, with commas.
+        target_mean: Mean of the target over the training rows, () float64, or (targets,), where the network
+            was trained on the standardised target; None where on the target as it is.
         target_scale: Likewise its standard deviation.
+        schema: What the columns hold, as the text of a `columns.Schema`; None where all are plain numbers.
+        source: As `encoded` has it, (numbers,) float64; None where the table's numbers are taken as they are.
+        fill: Likewise.
+        code: Likewise.
     """
 
     mean: Tensor
@@ -109,31 +118,131 @@ class Regressor(nn.Module):
         target: str,
         target_mean: Tensor | None = None,
         target_scale: Tensor | None = None,
+        *,
+        schema: str | None = None,
+        source: Tensor | None = None,
+        fill: Tensor | None = None,
+        code: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
-        if target_mean is not None:  # else a saved model is what it was before there was such a thing
-            self.register_buffer("target_mean", target_mean)
-            self.register_buffer("target_scale", target_scale)
+        unit = {"target_mean": target_mean, "target_scale": target_scale}
+        encoding = {"source": source, "fill": fill, "code": code}
+        _hold(self, {"mean": mean, "scale": scale, **unit, **encoding})
         self.features = features
         self.target = target
+        if schema is not None:
+            self.schema = schema
 
     def standardise(self, raw: Tensor) -> Tensor:
-        """Standardised features, (rows, features) float32, of raw ones, (rows, features) float64.
+        """Standardised features, (rows, numbers) float32, of raw ones, (rows, features) float64.
 
         They lie in memory row by row whatever `raw` does: a matrix product of a transposed table (as
         pandas keeps it) ends in other bits.
         """
-        return ((raw.double().contiguous() - self.mean) / self.scale).float()
+        return _standardised(self, raw)
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Predictions, (rows,) float32 in the target's unit, for raw features, (rows, features) float64."""
-        found = in_blocks(self.network, self.standardise(raw))
+        """Predictions in the target's unit, float32, for raw features, (rows, features) float64.
+
+        They are (rows,), or (rows, targets) where there are several. Of columns that are no plain numbers,
+        `columns.Schema.numbers` makes raw features.
+        """
+        found = in_blocks(self.network, self.standardise(raw)).squeeze(1)
         if "target_mean" not in self._buffers:
             return found
         return in_unit(found, self.target_mean, self.target_scale)
+
+
+class Classifier(nn.Module):
+    """A trained network that takes a table's raw columns and says how probable each class is.
+
+    Args:
+        network: Takes standardised features; it has an output for each class, or one for the second of two.
+        mean: As for `Regressor`; likewise all that follow.
+        scale: Standard deviation of each number.
+        features: The features' names.
+        target: The name of what is predicted.
+        schema: It names the classes.
+        source: As for `Regressor`.
+        fill: Likewise.
+        code: Likewise.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Tensor,
+        scale: Tensor,
+        features: tuple[str, ...],
+        target: str,
+        *,
+        schema: str,
+        source: Tensor | None = None,
+        fill: Tensor | None = None,
+        code: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        _hold(self, {"mean": mean, "scale": scale, "source": source, "fill": fill, "code": code})
+        self.features = features
+        self.target = target
+        self.schema = schema
+
+    def standardise(self, raw: Tensor) -> Tensor:
+        """As `Regressor.standardise`."""
+        return _standardised(self, raw)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """The probability of each class, (rows, classes) float32, for raw features as for a regressor."""
+        return probabilities(in_blocks(self.network, self.standardise(raw)))
+
+
+def _hold(model: nn.Module, numbers: Mapping[str, Tensor | None]) -> None:
+    """Registers the buffers that there are: else a saved model is what it was before there were such."""
+    for name, tensor in numbers.items():
+        if tensor is not None:
+            model.register_buffer(name, tensor)
+
+
+def _standardised(model: Any, raw: Tensor) -> Tensor:
+    raw = raw.double().contiguous()
+    if "source" in model._buffers:
+        raw = encoded(raw, model.source, model.fill, model.code)
+    standardised: Tensor = ((raw - model.mean) / model.scale).float()
+    return standardised
+
+
+def encoded(raw: Tensor, source: Tensor, fill: Tensor, code: Tensor) -> Tensor:
+    """The numbers that a network sees, (rows, numbers) float64, before they are standardised.
+
+    Each comes from one number of a row. Where that is missing, `fill` stands for it. Then it is taken itself,
+    or becomes 1 where it is `code`, and 0 else.
+
+    Args:
+        raw: A table's numbers, (rows, columns) float64, NaN where missing.
+        source: The column that each comes from, (numbers,) float64.
+        fill: What stands for a missing one, (numbers,) float64.
+        code: `ITSELF`, or what is 1, (numbers,) float64.
+    """
+    taken = raw[:, source.long()]
+    taken = torch.where(taken.isnan(), fill, taken)
+    return torch.where(code == ITSELF, taken, (taken == code).double())
+
+
+def probabilities(outputs: Tensor) -> Tensor:
+    """The probability of each class, (rows, classes) float32.
+
+    Args:
+        outputs: The network's, (rows, classes); or (rows, 1), of the second of two classes.
+    """
+    if outputs.shape[1] > 1:
+        return outputs.softmax(dim=1)
+    second = outputs.sigmoid()
+    return torch.cat([1 - second, second], dim=1)
 
 
 def in_unit(found: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
@@ -148,14 +257,14 @@ def in_unit(found: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 
 def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
-    """What a network predicts, (rows,), a row's bits not depending on how many rows stand beside it.
+    """What a network puts out, (rows, outputs), a row's bits not depending on how many rows stand beside it.
 
     Matrix products take other paths for other numbers of rows, and end in other bits: a row alone would
     differ from the same row in its table. So all go through in blocks of one size, the last one padded.
     (With MKL_CBWR=COMPATIBLE that is all; without it MKL may also round by a row's place in its block.)
 
     Args:
-        network: Takes (rows, features) and returns (rows, 1).
+        network: Takes (rows, features) and returns (rows, outputs).
         X: Features, (rows, features).
     """
     if _JIT.is_tracing():
@@ -164,7 +273,7 @@ def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
     if isinstance(X.shape[0], torch.SymInt):
         return _exported(network, X)
     padded = functional.pad(X, (0, 0, 0, -len(X) % BLOCK))
-    return torch.cat([network(block) for block in torch.split(padded, BLOCK)]).flatten()[: len(X)]
+    return torch.cat([network(block) for block in torch.split(padded, BLOCK)])[: len(X)]
 
 
 def _exported(network: nn.Module, X: Tensor) -> Tensor:
@@ -178,8 +287,8 @@ def _exported(network: nn.Module, X: Tensor) -> Tensor:
     rows = X.shape[0]
     starts = BLOCK * torch.arange(rows // BLOCK + 2, device=X.device).unsqueeze(1)
     numbers = starts + torch.arange(BLOCK, device=X.device)  # (blocks, BLOCK)
-    found: Tensor = each(network, X[numbers.clamp(max=rows - 1)])
-    return found.flatten()[torch.arange(rows, device=X.device)]
+    found: Tensor = each(network, X[numbers.clamp(max=rows - 1)])  # (blocks, BLOCK, outputs)
+    return found.flatten(end_dim=1)[torch.arange(rows, device=X.device)]
 
 
 def _by_layers(X: Tensor, weights: list[Tensor], biases: list[Tensor], size: int) -> Tensor:
@@ -197,7 +306,7 @@ def _by_layers(X: Tensor, weights: list[Tensor], biases: list[Tensor], size: int
         for number, (weight, bias) in enumerate(zip(weights, biases)):  # noqa: B905 (TorchScript's zip)
             x = functional.linear(torch.relu(x) if number else x, weight, bias)
         found.append(x)
-    return torch.cat(found).flatten()[: X.shape[0]]
+    return torch.cat(found)[: X.shape[0]]
 
 
 _traced: Callable[[Tensor, list[Tensor], list[Tensor], int], Tensor] = _JIT.script_if_tracing(_by_layers)
@@ -209,16 +318,19 @@ VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {
 }
 
 
-def unset(kind: type[MLPModule | MLPSequential], inputs: int, hidden: tuple[int, ...]) -> nn.Module:
+def unset(
+    kind: type[MLPModule | MLPSequential], inputs: int, hidden: tuple[int, ...], outputs: int = 1
+) -> nn.Module:
     """A network whose weights mean nothing yet, for whoever has them already.
 
     Args:
         kind: One of `VARIANTS`.
         inputs: Number of features.
         hidden: Width of each hidden layer.
+        outputs: Number of targets, or of classes.
     """
     with torch.random.fork_rng(devices=[]):  # torch draws some all the same
-        return kind(inputs, hidden)
+        return kind(inputs, hidden, outputs)
 
 
 #: Every class that a whole pickled model may name; reading refuses all others.
@@ -227,6 +339,7 @@ CLASSES: tuple[type, ...] = (
     MLPSequential,
     ConvTestNet,
     Regressor,
+    Classifier,
     nn.Linear,
     nn.Conv2d,
     nn.ReLU,

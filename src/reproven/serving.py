@@ -18,52 +18,46 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from reproven.networks import Regressor
+    from reproven.files.front import Model
 
 
-class ServedRegressor:
-    """A regressor behind MLflow's pyfunc interface."""
+class ServedModel:
+    """A regressor or a classifier behind MLflow's pyfunc interface."""
 
-    def __init__(self, regressor: Regressor) -> None:
-        self.regressor = regressor
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
-    def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
-        """Predictions, (rows,) float32, for the raw feature columns of a table.
+    def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray | pd.DataFrame:
+        """Predictions for the raw feature columns of a table, as `front.answer` hands them out.
 
         Raises:
-            MlflowException: A value is no number; names column and row. MLflow's server answers with 400.
+            MlflowException: A value cannot be taken; names column and row. MLflow's server answers with 400.
         """
         import torch
 
-        raw = self._raw(table)
-        with torch.inference_mode():
-            predicted: np.ndarray = self.regressor(torch.from_numpy(raw)).numpy()
-        return predicted
+        from reproven.files.front import answer, raw_of
 
-    def _raw(self, table: pd.DataFrame) -> np.ndarray:
-        from reproven.files.columns import numeric
-
-        features = self.regressor.features
         try:
-            return numeric(table, features, "The table", kept=features)
+            raw = raw_of(self.model, table, "The table")
         except DataError as error:
             from mlflow.exceptions import MlflowException
 
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        with torch.inference_mode():
+            return answer(self.model, self.model(torch.from_numpy(raw)).numpy())
 
 
-def _load_pyfunc(path: str) -> ServedRegressor:
+def _load_pyfunc(path: str) -> ServedModel:
     """MLflow's entry point: the model's data folder to a model that predicts.
 
     Raises:
-        RevivalError: The file is not a regressor of this package.
+        RevivalError: The file is not a model of this package.
     """
     profiles.prefer(profiles.PORTABLE)
     from reproven.files.models import read_torch
     from reproven.files.names import MODEL
-    from reproven.networks import Regressor
 
     model = read_torch(Path(path) / MODEL)
-    if not isinstance(model, Regressor):
-        raise RevivalError(f"{path} holds a {type(model).__name__}, but must hold a Regressor.")
-    return ServedRegressor(model)
+    if isinstance(model, dict):
+        raise RevivalError(f"{path} holds a state_dict, but must hold a whole model.")
+    return ServedModel(model)

@@ -21,7 +21,7 @@ from programs import SOURCE, start
 from reproven import Trained, train
 from reproven.errors import near_miss
 from reproven.logbooks import shelf
-from reproven.training import data
+from reproven.tables import data
 from reproven.values.blueprint import OPTIONS as BLUEPRINT_OPTIONS
 from reproven.values.recipe import OPTIONS
 

@@ -26,6 +26,7 @@ from hostile import (
 )
 from reproven.errors import RevivalError, Unreadable
 from reproven.files import models
+from reproven.files.front import Model
 from reproven.files.models import read_tensors, read_torch
 from reproven.networks import Regressor
 
@@ -49,7 +50,7 @@ def refusal(content: bytes) -> str:
     return said[len(BEFORE) : -len(AFTER)]
 
 
-def read(content: bytes) -> Regressor | dict[str, torch.Tensor]:
+def read(content: bytes) -> Model | dict[str, torch.Tensor]:
     PATH.write_bytes(content)
     return read_torch(PATH)
 
@@ -139,23 +140,23 @@ NO_MODEL: dict[str, tuple[bytes, str]] = {
     ),
     "an OrderedDict of pairs": (
         torch_archive(ORDERED[:-2] + b"]\x85R" + dumped("w") + b"Ns."),
-        "it holds a OrderedDict, but must hold a Regressor: a network together with its standardisation; "
-        "or a state_dict of tensors",
+        "it holds a OrderedDict, but must hold a Regressor or a Classifier: a network together with its "
+        "standardisation; or a state_dict of tensors",
     ),
     "a number": (
         torch_archive(b"K\x01."),
-        "it holds a int, but must hold a Regressor: a network together with its standardisation; "
-        "or a state_dict of tensors",
+        "it holds a int, but must hold a Regressor or a Classifier: a network together with its "
+        "standardisation; or a state_dict of tensors",
     ),
     "a class": (
         torch_archive(WHOLE + b"."),
-        "it holds a Regressor, but must hold a Regressor: a network together with its standardisation; "
-        "or a state_dict of tensors",
+        "it holds a Regressor, but must hold a Regressor or a Classifier: a network together with its "
+        "standardisation; or a state_dict of tensors",
     ),
     "a layer": (
         saved(nn.Linear(1, 1)),
-        "it holds a Linear, but must hold a Regressor: a network together with its standardisation; "
-        "or a state_dict of tensors",
+        "it holds a Linear, but must hold a Regressor or a Classifier: a network together with its "
+        "standardisation; or a state_dict of tensors",
     ),
     "a module made with an argument": (
         torch_archive(WHOLE + b"K\x01\x85\x81}b."),

@@ -25,7 +25,7 @@ from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence
 from reproven.store.registry import Registry
 from reproven.store.store import Store
-from reproven.training import data
+from reproven.tables import data
 
 SHIPPED = ROOT / "mlruns" / "reference" / "adam-layer-rates"
 SHOWN = Evidence("", SHIPPED, None).snapshot

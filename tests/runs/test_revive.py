@@ -21,7 +21,8 @@ from conftest import QUICK
 from reproven import Trained, predict, revive
 from reproven.errors import DataError, InvalidInput, RevivalError, StoreError
 from reproven.store.store import Store
-from reproven.training import building, data, evaluation
+from reproven.tables import data
+from reproven.training import building, evaluation
 from reproven.training.prepared import prepare
 
 
@@ -39,7 +40,7 @@ def expected() -> np.ndarray:
     prepared = prepare(QUICK)
     for _ in prepared.steps():
         pass
-    return evaluation.predictions(prepared.regressor(), torch.from_numpy(prepared.dataset.table.X))
+    return evaluation.predictions(prepared.model(), torch.from_numpy(prepared.dataset.table.X))
 
 
 def sources(run: Trained) -> list[tuple[str, str | None]]:

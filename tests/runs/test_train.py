@@ -325,8 +325,8 @@ def test_a_password_is_not_told() -> None:
 
 def test_the_regressor_takes_raw_columns(files: Path) -> None:
     from reproven import revive
-    from reproven.training import data
-    from reproven.training.split import split
+    from reproven.tables import data
+    from reproven.tables.split import split
 
     table = data.load("boston")
     regressor = revive(files / "model.pth")

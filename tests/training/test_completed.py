@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from reproven import Recipe
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
-from reproven.training import data
+from reproven.tables import data
 from reproven.training.completed import completed
 
 TRAIN = "reproven.train(reproven.Recipe(epochs=1), tracking_uri=uri, experiment=name).run_id"

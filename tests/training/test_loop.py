@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import networks
-from reproven.training import data
+from reproven.tables import data
 from reproven.training.loop import unstable
 from reproven.training.prepared import Prepared, prepare
 from reproven.values.recipe import Recipe

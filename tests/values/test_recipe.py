@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from reproven.errors import InvalidInput
-from reproven.values.recipe import OPTIMIZERS, OPTIONS, Recipe, layer_names
+from reproven.values.choices import OPTIMIZERS, layer_names
+from reproven.values.recipe import OPTIONS, Recipe
 
 
 def problems(**texts: str) -> str:
@@ -69,6 +70,15 @@ def test_split_seed_follows_the_seed() -> None:
             "perhaps",
             "standardise_target is 'perhaps', but must be true or false. Try --standardise-target true.",
         ),
+        ("task", "classify", "task is 'classify', but must be one of regression, classification."),
+        ("preprocess", "yes", "preprocess is 'yes', but must be one of none, auto."),
+        ("categorical", "a,,", "categorical is ['a', '', ''], but must be names, separated by commas."),
+        ("impute", "0", "impute is '0', but must be one of median, mean, most_frequent, constant."),
+        ("unknown", "drop", "unknown is 'drop', but must be one of ignore, refuse. Try --unknown ignore."),
+        ("loss", "mae", "loss is 'mae', but must be one of mse, l1, huber, smooth_l1, cross_entropy"),
+        ("loss", "cross_entropy", "for which there are mse, l1, huber, smooth_l1. Try --loss mse."),
+        ("loss_arg", "delta", "loss_arg is 'delta', but must be NAME=VALUE pairs, separated by commas."),
+        ("loss_arg", "delta=1", "loss_arg names 'delta', but no loss is given. Try --loss huber."),
         ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
         ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
         ("split_seed", "-1", "split_seed is -1, but must be a whole number from 0 to 4294967295."),
@@ -93,8 +103,8 @@ def test_split_seed_follows_the_seed() -> None:
         ("optimizer", "lion", "optimizer is 'lion', but must be one of sgd, adam, adamw, rmsprop."),
         ("lr", "-0.1", "lr is -0.1, but must be greater than 0. Try --lr 0.001."),
         ("lr", "fast", "lr is 'fast', but must be greater than 0. Try --lr 0.001."),
-        ("layer_lr", "hidden1", "layer_lr is 'hidden1', but must be NAME=RATE pairs"),
-        ("layer_lr", "hidden1=0", "layer_lr is [('hidden1', 0.0)], but must be NAME=RATE pairs"),
+        ("layer_lr", "hidden1", "layer_lr is 'hidden1', but must be LAYER=RATE pairs with"),
+        ("layer_lr", "hidden1=0", "layer_lr is [('hidden1', 0.0)], but must be LAYER=RATE pairs"),
         ("momentum", "-1", "momentum is -1.0, but must be at least 0. Try --momentum 0.9."),
         ("dampening", "x", "dampening is 'x', but must be a finite number. Try --dampening 0."),
         ("nesterov", "perhaps", "nesterov is 'perhaps', but must be true or false. Try --nesterov true."),
@@ -170,7 +180,7 @@ def test_python_values_are_checked_as_text_is() -> None:
             "hidden is [0], but must be whole numbers of at least 1, separated by commas. Try ",
         ),
         ({"init": "xavier"}, "Did you mean xavier_normal?"),
-        ({"layer_lr": {"hidden1": "fast"}}, "but must be NAME=RATE pairs with rates greater than 0"),
+        ({"layer_lr": {"hidden1": "fast"}}, "but must be LAYER=RATE pairs with values greater than 0"),
     ],
 )
 def test_a_python_value_of_a_wrong_type_is_told_the_type(wrong: dict[str, Any], words: str) -> None:

@@ -153,13 +153,28 @@ def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> N
 
     target, predictions = run_predict(**asked)
     if as_json:
-        text = json.dumps({"target": target, "predictions": [float(p) for p in predictions]}) + "\n"
+        text = json.dumps({"target": target, "predictions": _plain(predictions)}) + "\n"
     else:
-        text = "".join(f"{line}\n" for line in (target, *predictions))
+        text = _as_csv(target, predictions)
     if output is None:
         click.echo(text, nl=False)
     else:
         _write(output, text)
+
+
+def _plain(predictions: Any) -> list[Any]:
+    """Numbers, or an object for each row."""
+    if hasattr(predictions, "to_dict"):
+        rows: list[Any] = predictions.to_dict(orient="records")
+        return rows
+    return [float(value) for value in predictions]
+
+
+def _as_csv(target: str, predictions: Any) -> str:
+    if not hasattr(predictions, "to_csv"):
+        return "".join(f"{line}\n" for line in (target, *predictions))
+    text: str = predictions.to_csv(index=False, lineterminator="\n")
+    return text
 
 
 def _write(path: Path, text: str) -> None:

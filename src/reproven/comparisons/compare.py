@@ -26,7 +26,7 @@ from reproven.store.store import Store
 from reproven.store.summary import Summary
 from reproven.store.tags import DESCRIPTION
 from reproven.training.histograms import last_of
-from reproven.values.metrics import read_metrics
+from reproven.values.metrics import loss_label, read_metrics
 from reproven.values.run_ids import EXAMPLE, listed
 
 PAGE = "comparison.html"
@@ -227,14 +227,14 @@ def _copy(folder: Path, output: Path) -> str:
 
 def _labels(compared: Comparison) -> dict[str, str]:
     """What stands at the axes: the metric, and the training loss, with their units."""
-    from reproven.training.data import target_label
-    from reproven.training.split import loss_label
+    from reproven.tables.data import target_label
 
     target = target_label(compared.equal.get("data", ""), compared.equal.get("target", ""))
     in_unit = target and compared.metric.endswith(("rmse", "mae"))
     loss = "mean squared error"
-    if target and "standardise_target" not in compared.differ:  # else it is in several units
-        loss = loss_label(target, is_standardised=compared.equal.get("standardise_target") == "true")
+    if target and not {"loss", "standardise_target"} & set(compared.differ):  # else it is in several units
+        is_standardised = compared.equal.get("standardise_target") == "true"
+        loss = loss_label(compared.equal.get("loss", "mse"), target, is_standardised=is_standardised)
     return {"metric": f"{compared.metric}, {target}" if in_unit else compared.metric, "loss": loss}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from reproven.comparisons import significance
 from reproven.comparisons.groups import Group, Members, by_unit
 from reproven.store.summary import Summary
-from reproven.values.recipe import BUNDLED
+from reproven.values.choices import BUNDLED
 
 ALPHA = 0.05
 

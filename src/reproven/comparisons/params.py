@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reproven.errors import name_among
+from reproven.values.choices import OPTIMIZERS
 from reproven.values.options import as_typed, spell
-from reproven.values.recipe import OPTIMIZERS, OPTIONS
+from reproven.values.recipe import OPTIONS
 
 Params = Mapping[str, str]
 

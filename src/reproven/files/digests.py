@@ -31,9 +31,29 @@ def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: tensor_sha256(tensor) for name, tensor in tensors.items()}
 
 
-def standardisation_digests(numbers: Mapping[str, Sequence[float] | float]) -> dict[str, str]:
-    """The digests of means and standard deviations, float64, by the names that a regressor has for them."""
-    return tensor_digests({name: torch.tensor(kept, dtype=torch.float64) for name, kept in numbers.items()})
+def fitted_digests(fitted: Mapping[str, Sequence[float] | float | str]) -> dict[str, str]:
+    """The digests of what was fitted to training rows, by the names that a model has for it.
+
+    Args:
+        fitted: Numbers, which are float64, and texts.
+    """
+    return {
+        name: text_sha256(kept)
+        if isinstance(kept, str)
+        else tensor_sha256(torch.tensor(kept, dtype=torch.float64))
+        for name, kept in fitted.items()
+    }
+
+
+def text_sha256(text: str) -> str:
+    """Digest of a text, UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_digests(model: nn.Module) -> dict[str, str]:
+    """The digests of what a saved model holds beside names: its tensors, and its schema where it has one."""
+    schema = getattr(model, "schema", None)
+    return tensor_digests(model.state_dict()) | ({} if schema is None else {"schema": text_sha256(schema)})
 
 
 def intervals(sizes: Mapping[str, int], *, batch_size: int) -> dict[str, int]:

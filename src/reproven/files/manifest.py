@@ -136,18 +136,18 @@ def file_sha256(path: Path) -> str:
 
 
 def _tensors(path: Path) -> dict[str, str]:
-    """The digests of the tensors in a file that torch.save wrote.
+    """The digests of the tensors in a file that torch.save wrote, and of a model's schema.
 
     Raises:
         Unreadable: It cannot be read safely.
     """
     from torch import nn
 
-    from reproven.files.digests import tensor_digests
+    from reproven.files.digests import model_digests, tensor_digests
     from reproven.files.models import read_torch
 
     value = read_torch(path)
-    return tensor_digests(value.state_dict() if isinstance(value, nn.Module) else value)
+    return model_digests(value) if isinstance(value, nn.Module) else tensor_digests(value)
 
 
 def oddity(folder: Path, path: str) -> str | None:

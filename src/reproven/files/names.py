@@ -14,6 +14,9 @@ STATE_DICT = "state_dict.pth"
 STANDARDISATION = "standardisation.json"
 #: What the standardisation's file holds of the features, and of a target that is standardised too.
 OF_FEATURES, OF_TARGET = ("mean", "scale"), ("target_mean", "target_scale")
+#: And of features that are no plain numbers: how they become some, and what the columns hold.
+OF_ENCODING, SCHEMA = ("source", "fill", "code"), "schema"
+CONFUSION = "confusion.json"
 HISTOGRAMS = "histograms.json"
 PATCH = "code.patch"
 FIGURES = "figures"

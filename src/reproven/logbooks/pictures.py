@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from reproven.files.disk import write_bytes
 from reproven.files.names import FIGURES
 from reproven.store.images import write_image
+from reproven.tables.data import Table
 from reproven.training import figures
-from reproven.training.data import Table
 from reproven.training.histograms import from_json
+
+if TYPE_CHECKING:
+    from reproven.training.evaluation import Predictions
 
 LOSSES, WEIGHTS, TARGET, PREDICTED = FILES = tuple(
     f"{FIGURES}/{name}.png" for name in ("train_loss", "weights", "target", "predicted")
 )
 
 _WIDTH_IN_UI = 5.0  # inches: 500 pixels, and the UI's charts are little narrower, so that words stay legible
-Observed = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def target(table: Table) -> bytes:
     """How the target is distributed, as the content of the file `TARGET`."""
+    if table.classes:
+        return figures.png(figures.class_counts(table.y, table.classes, table.target_label))
+    if len(table.targets) > 1:
+        return figures.png(figures.target_histograms(table.y, table.targets))
     return figures.png(figures.target_histogram(table.y, table.target_label))
 
 
@@ -43,15 +47,24 @@ def outcome(folder: Path, losses: Sequence[float], histograms: Mapping[int, Any]
     _write(folder, WEIGHTS, figures.weights(moments, f"Weights after {first} and after {last} epochs"))
 
 
-def predictions(folder: Path, predicted: Observed, label: str) -> None:
-    """Predictions against observed values.
+def predictions(folder: Path, predicted: Predictions, table: Table) -> None:
+    """Predictions against observed values; of classes, which is taken for which.
 
     Args:
         folder: Of the run's artifacts.
-        predicted: Observed and predicted values, (rows,) each, by part.
-        label: The target's name and unit.
+        predicted: Observed and predicted values by part.
+        table: What they are of.
     """
-    _write(folder, PREDICTED, figures.predicted_against_true(predicted, label))
+    if table.classes:
+        from reproven.training.evaluation import confusion
+
+        counts = {part: confusion(*pair) for part, pair in predicted.items()}
+        figure = figures.confusion(counts, table.classes, table.target_label)
+    elif len(table.targets) > 1:
+        figure = figures.each_predicted_against_true(predicted, table.targets)
+    else:
+        figure = figures.predicted_against_true(predicted, table.target_label)
+    _write(folder, PREDICTED, figure)
 
 
 def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> None:

@@ -23,8 +23,8 @@ from reproven.store.mlmodel import NOTED
 from reproven.store.registry import LoggedModel, Registry, Version
 from reproven.store.store import Store
 from reproven.store.tags import ORIGIN, REPLAYED, SEAL, VERDICT
-from reproven.training import data
-from reproven.values.recipe import BUNDLED
+from reproven.tables import data
+from reproven.values.choices import BUNDLED
 from reproven.values.record import Record
 
 _COPIED = re.compile(r"models:/[^/]+/\d+")  # the source of a version that MLflow copied from another one
@@ -243,7 +243,7 @@ def _look_at_table(record: Record, place: str | None, report: Report) -> None:
         return
     report.checked.append("the table")
     try:
-        table = data.load(place, target=recipe.target, drop=recipe.drop)
+        table = data.load(place, **recipe.of_table)
     except (DataError, InvalidInput) as error:
         report.findings.append(f"The table cannot be trained on any more: {error}")
         return

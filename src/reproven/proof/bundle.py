@@ -15,6 +15,7 @@ from typing import Any
 
 from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.files import disk, names
+from reproven.files.front import shown_by
 from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
@@ -180,7 +181,7 @@ def _example(found: Evidence) -> dict[str, Any] | None:
     from reproven.runs.revive import revive
 
     try:
-        regressor = revive(found.folder / names.MODEL)
+        model = revive(found.folder / names.MODEL)
     except RevivalError as error:
         raise RecordError(str(error)) from error
-    return {"columns": list(regressor.features), "data": [regressor.mean.tolist()]}
+    return shown_by(model)

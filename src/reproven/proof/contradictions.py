@@ -125,11 +125,11 @@ def _in_tensors(found: Evidence) -> Iterator[str]:
         entry = found.manifest.files.get(path)
         if entry is not None:
             yield from other_tensors(entry.tensors, held(found.record), path=path)
-    from reproven.files.digests import standardisation_digests
+    from reproven.files.digests import fitted_digests
 
     try:
         said = json_object(names.STANDARDISATION, found.text(names.STANDARDISATION))
-        has = standardisation_digests({name: said[name] for name in found.record.inputs.standardisation})
+        has = fitted_digests({name: said[name] for name in found.record.inputs.standardisation})
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise RecordError(f"{names.STANDARDISATION} cannot be read: {error!r}.") from error
     for name, digest in found.record.inputs.standardisation.items():

@@ -7,22 +7,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.files import disk
 from reproven.files.names import HISTOGRAMS, MODEL
 from reproven.files.texts import json_object
 from reproven.logbooks import pictures
-from reproven.logbooks.pictures import Observed
 from reproven.proof.audit import place_of_table
 from reproven.proof.evidence import Evidence, gather
 from reproven.runs.revive import revive
 from reproven.store import children
 from reproven.store.store import Store
 from reproven.store.tags import HAS_IMAGES, RECIPE_TAG
-from reproven.training import data
-from reproven.training.split import Dataset, dataset_of
+from reproven.tables import data
+from reproven.tables.split import Dataset, dataset_of
+from reproven.values.metrics import loss_label
 from reproven.values.run_ids import EXAMPLE, listed, run_id_in
+
+if TYPE_CHECKING:
+    from reproven.training.evaluation import Predictions
 
 DRAWN, THERE, REFUSED = "drawn", "there", "refused"
 
@@ -92,7 +96,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     place = place_of_table(record, found, table)
     if place is None:
         raise RecordError(f"The table {recipe.data} is not where it was. Say where it is with --data.")
-    known = data.load(place, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    known = data.load(place, sha256=recipe.data_sha256, **recipe.of_table)
     dataset = dataset_of(recipe, known)
     kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
     names = list(record.outcome.final_weights)  # in the network's order
@@ -102,9 +106,12 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
         folder = Path(temporary)
         disk.write_bytes(folder / pictures.TARGET, pictures.target(known))
         losses = [step.loss for step in record.outcome.steps]
-        pictures.outcome(folder, losses, histograms, dataset.loss_label)
+        label = loss_label(
+            str(recipe.loss), known.target_label, is_standardised=bool(recipe.standardise_target)
+        )
+        pictures.outcome(folder, losses, histograms, label)
         if MODEL in found.manifest.files:
-            pictures.predictions(folder, _predictions(found, dataset), known.target_label)
+            pictures.predictions(folder, _predictions(found, dataset), known)
         for epochs, histogram in histograms.items():
             moment = moments.get(epochs, found.snapshot.start_time)
             pictures.weights(folder, epochs, moment, histogram, owner=found.source)
@@ -114,15 +121,14 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     return Drawn(run_id=found.source, state=DRAWN)
 
 
-def _predictions(found: Evidence, dataset: Dataset) -> Observed:
+def _predictions(found: Evidence, dataset: Dataset) -> Predictions:
     """Observed and predicted values by part, from the run's model."""
     import torch
 
     from reproven.training.evaluation import predictions
 
-    regressor = revive(found.folder / MODEL)
-    X, y = dataset.table.X, dataset.table.y
+    model, X = revive(found.folder / MODEL), dataset.table.X
     return {
-        part: (y[rows], predictions(regressor, torch.from_numpy(X[rows])))
+        part: (dataset.observed[part], predictions(model, torch.from_numpy(X[rows])))
         for part, rows in dataset.parts.items()
     }

@@ -16,7 +16,8 @@ from reproven.proof import verdict
 from reproven.proof.difference import Difference
 from reproven.training.prepared import Prepared
 from reproven.values.changes import Change
-from reproven.values.recipe import OPTIMIZERS, Recipe, layer_names
+from reproven.values.choices import OPTIMIZERS, layer_names
+from reproven.values.recipe import Recipe
 from reproven.values.record import Outcome, Record
 from reproven.values.steps import agree, short
 

@@ -232,7 +232,7 @@ def _train(found: Evidence, store: Store, made: Prepared, how: _How) -> Verdict:
         again = history.record(inputs)
         apart = _with_files(difference.between(found.record, again), inputs, found, store, book, history)
         told = _told(found, made, apart, book.sent.run_id)
-        draw(found.record, again, apart, made.dataset.loss_label, book.files)
+        draw(found.record, again, apart, made.loss_label, book.files)
         disk.write_text(book.files / REPORT, json_text(told.to_dict()))
         conduct.conclude(book, history, tags=tags_of(told), linked=linked_by(told, found))
         return _delivered(book, store, told)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reproven.files import disk, models, names
+from reproven.files.front import outputs_of
 from reproven.files.texts import json_text
 from reproven.logbooks import checkpoint, journal, logbook, pictures
 from reproven.logbooks.interval import Interval
@@ -21,11 +22,12 @@ from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
 from reproven.store.open_run import dataset_inputs
 from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
+from reproven.training.evaluation import confusion_text
 from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
-from reproven.values.recipe import BUNDLED
+from reproven.values.choices import BUNDLED
 from reproven.values.record import Inputs, Outcome
 from reproven.values.steps import Watch
 
@@ -71,7 +73,7 @@ def planned(
     """
     recipe, dataset = made.recipe, made.dataset
     table = dataset.table
-    example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])[list(table.features)]
+    example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])
     return Plan(
         kind=kind,
         tracking_uri=tracking_uri,
@@ -99,7 +101,11 @@ def planned(
             **(HAS_IMAGES if figures else {}),
         },
         datasets=dataset_inputs(dataset),
-        example={"columns": list(example.columns), "data": example.to_numpy().tolist()},
+        example={
+            "columns": list(example.columns),
+            "data": [[None if value != value else value for value in row] for row in example.values.tolist()],
+            "outputs": outputs_of(table.schema),
+        },
     )
 
 
@@ -115,7 +121,7 @@ def first_files(
         figures: Whether its figures are drawn.
     """
     files = {name: text.encode() for name, text in inputs.texts().items()}
-    files[names.STANDARDISATION] = made.dataset.standardisation_text.encode()
+    files[names.STANDARDISATION] = made.dataset.fitted_text.encode()
     if figures:
         files[pictures.TARGET] = pictures.target(made.dataset.table)
     if code is not None and code.dirty:
@@ -233,7 +239,7 @@ def write_outcome(folder: Path, history: History, lines: Sequence[Line], *, figu
     disk.write_text(folder / names.HISTOGRAMS, json_text(by_epochs))
     if figures:
         losses = [step.loss for step in outcome.steps]
-        pictures.outcome(folder, losses, found, history.made.dataset.loss_label)
+        pictures.outcome(folder, losses, found, history.made.loss_label)
     return outcome
 
 
@@ -243,16 +249,19 @@ def histograms(lines: Sequence[Line]) -> dict[int, Any]:
 
 
 def write_model(folder: Path, history: History, *, figures: bool) -> None:
-    """Writes both forms of the model, and how well it predicts.
+    """Writes both forms of the model, and how well it predicts; of classes which it takes for which.
 
     Args:
         folder: Of the run's artifacts.
         history: What was trained.
         figures: Whether the figure is drawn.
     """
+    table, predicted = history.made.dataset.table, history.predictions()
     if figures:
-        pictures.predictions(folder, history.predictions(), history.made.dataset.table.target_label)
-    models.write_model(folder, history.made.regressor())
+        pictures.predictions(folder, predicted, table)
+    if table.classes:
+        disk.write_text(folder / names.CONFUSION, confusion_text(predicted, table.classes))
+    models.write_model(folder, history.made.model())
 
 
 def _now() -> int:

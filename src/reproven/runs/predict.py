@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from reproven.errors import DataError, name_among
-from reproven.files.columns import numeric
+from reproven.files.front import answer, raw_of
 from reproven.runs.revive import revive
-from reproven.training import data, evaluation
+from reproven.tables import data
+from reproven.training import evaluation
 
 
 def predict(
@@ -19,7 +21,7 @@ def predict(
     form: str | None = None,
     *,
     tracking_uri: str | None = None,
-) -> tuple[str, np.ndarray]:
+) -> tuple[str, np.ndarray | pd.DataFrame]:
     """Predicts every row of a table with a saved model.
 
     Args:
@@ -30,15 +32,16 @@ def predict(
         tracking_uri: As for `revive`.
 
     Returns:
-        The target's name, and the predictions, (rows,) float32 in the target's unit.
+        The target's name, and the predictions: (rows,) float32 in the target's unit; of several targets a
+        table with their columns; of classes one with the class and the probability of each.
 
     Raises:
-        DataError: The table lacks a feature or holds a value that is no number; names file, column, row.
+        DataError: The table lacks a feature or holds a value that cannot be taken; names file, columns, rows.
         InvalidInput, RevivalError, StoreError: As for `revive`.
     """
     frame = data.read_file(Path(table))
-    regressor = revive(source, form, tracking_uri=tracking_uri)
-    features = regressor.features
+    model = revive(source, form, tracking_uri=tracking_uri)
+    features = model.features
     numbered = [str(i) for i in range(len(features))]
     if list(frame.columns) == numbered:
         frame.columns = list(features)
@@ -47,5 +50,5 @@ def predict(
             f"{table} has no column {', '.join(missing)}, which the model needs. "
             f"{name_among(missing[0], frame.columns)}"
         )
-    raw = numeric(frame, features, str(table), kept=features)
-    return regressor.target, evaluation.predictions(regressor, torch.from_numpy(raw))
+    raw = raw_of(model, frame, str(table))
+    return model.target, answer(model, evaluation.predictions(model, torch.from_numpy(raw)))

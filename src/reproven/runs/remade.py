@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reproven.errors import RecordError, RevivalError
 from reproven.files import disk, models, names
-from reproven.files.digests import tensor_digests
+from reproven.files.digests import model_digests, tensor_digests
+from reproven.files.front import shown_by
 from reproven.files.texts import json_object
 from reproven.logbooks import pictures
 from reproven.logbooks.journal import Line
-from reproven.networks import Regressor
 from reproven.runs import conduct
 from reproven.store.images import IMAGES
 from reproven.store.mlmodel import NOTED
@@ -29,7 +29,10 @@ from reproven.values.metrics import read_metrics
 if TYPE_CHECKING:
     from reproven.store.registry import Registry
 
-_SAID = (names.METRICS, names.HISTOGRAMS, names.STANDARDISATION, names.MODEL, names.STATE_DICT)
+_SAID = (
+    *(names.METRICS, names.HISTOGRAMS, names.STANDARDISATION, names.CONFUSION, names.MODEL),
+    names.STATE_DICT,
+)
 _TIME = "utc_time_created"  # in MLmodel
 _IMAGE = re.compile(rf"{IMAGES}/weights\+step\+(\d{{1,9}})\+[^/]*?(\+compressed\.webp|\.png)")
 
@@ -63,13 +66,11 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     draws = pictures.TARGET in listed
     made = history.made
     conduct.write_outcome(into, history, lines, figures=draws)
-    disk.write_text(into / names.STANDARDISATION, made.dataset.standardisation_text)
+    disk.write_text(into / names.STANDARDISATION, made.dataset.fitted_text)
     if draws:
         disk.write_bytes(into / pictures.TARGET, pictures.target(made.dataset.table))
     if names.MODEL in listed and history.failure is None:
-        models.write_model(into, made.regressor())
-    if pictures.PREDICTED in listed and history.failure is None:
-        pictures.predictions(into, history.predictions(), made.dataset.table.target_label)
+        conduct.write_model(into, history, figures=pictures.PREDICTED in listed)
     wanted = {path: _IMAGE.fullmatch(path) for path in listed}
     steps = {int(match[1]) for match in wanted.values() if match}
     for epochs, found in conduct.histograms(lines).items():
@@ -109,8 +110,8 @@ def others_in_model(registry: Registry, source: str, recorded: Path) -> tuple[li
     """
     with tempfile.TemporaryDirectory() as copy, tempfile.TemporaryDirectory() as again:
         logged = registry.files(source, Path(copy))
-        features = _features(recorded / names.MODEL)
-        registry.write_again(source, logged, recorded / names.MODEL, features, Path(again))
+        shown = _shown(recorded / names.MODEL)
+        registry.write_again(source, logged, recorded / names.MODEL, shown, Path(again))
         found = {
             path.relative_to(folder).as_posix()
             for folder in (logged, Path(again))
@@ -153,12 +154,13 @@ def _content(file: Path, path: str) -> bytes:
 
 def _described(model: Any) -> Any:
     """Everything that a saved model holds: the reader refuses one that holds more."""
-    if not isinstance(model, Regressor):
+    if isinstance(model, dict):
         return list(tensor_digests(model).items())
-    about = (type(model.network).__name__, model.features, model.target)
-    return about, list(tensor_digests(model.state_dict()).items())
+    about = (type(model).__name__, type(model.network).__name__, model.features, model.target)
+    return about, list(model_digests(model).items())
 
 
-def _features(file: Path) -> tuple[str, ...]:
+def _shown(file: Path) -> dict[str, Any]:
+    """The columns of a saved model, and of its predictions."""
     model = models.read_torch(file)
-    return model.features if isinstance(model, Regressor) else ()
+    return {"columns": []} if isinstance(model, dict) else shown_by(model)

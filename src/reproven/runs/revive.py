@@ -9,9 +9,10 @@ import torch
 
 from reproven.errors import InvalidInput, ReprovenError, RevivalError
 from reproven.files import disk, models, names
-from reproven.files.names import RECIPE
+from reproven.files.front import Front, Model
+from reproven.files.names import OF_ENCODING, OF_FEATURES, OF_TARGET, RECIPE, SCHEMA
 from reproven.files.texts import json_value
-from reproven.networks import VARIANTS, Regressor, unset
+from reproven.networks import VARIANTS, unset
 from reproven.training.building import weights_in_mlp
 from reproven.values.recipe import Recipe
 from reproven.values.run_ids import SCHEME, is_run, run_and_path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 FORMS = ("model", "state_dict", "registered")
 
 
-def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | None = None) -> Regressor:
+def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | None = None) -> Model:
     """Brings a saved model back, ready to predict from raw feature columns.
 
     Args:
@@ -35,7 +36,8 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
         tracking_uri: Where runs and models are looked up; None takes MLflow's own choice.
 
     Returns:
-        The regressor, on the CPU, in evaluation mode: (rows, features) float64 to (rows,) float32.
+        A regressor, on the CPU, in evaluation mode: (rows, features) float64 to (rows,) float32; or a
+        classifier, to the probability of each class, (rows, classes) float32.
 
     Raises:
         InvalidInput: There is no such form, or the source does not have it.
@@ -50,17 +52,17 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
             raise InvalidInput(
                 [f"form is {form}, but {source} is a registered model. Try --form registered."]
             )
-        return _regressor(_store(tracking_uri).download(source) / "data" / names.MODEL)
+        return _read(_store(tracking_uri).download(source) / "data" / names.MODEL)
     if not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
         return _from_file(Path(source), form)
     store = _store(tracking_uri)
     if form == "registered":
         run_id, _ = run_and_path(source)
-        return _regressor(store.download(_registry(store).model_of(run_id)) / "data" / names.MODEL)
+        return _read(store.download(_registry(store).model_of(run_id)) / "data" / names.MODEL)
     if form == "state_dict":
         needed = (names.STATE_DICT, RECIPE, names.STANDARDISATION)
         return _assemble(*(store.download(source, name) for name in needed))
-    return _regressor(store.download(source, names.MODEL))
+    return _read(store.download(source, names.MODEL))
 
 
 def _store(tracking_uri: str | None) -> Store:
@@ -75,7 +77,7 @@ def _registry(store: Store) -> Registry:
     return Registry(store)
 
 
-def _from_file(path: Path, form: str | None) -> Regressor:
+def _from_file(path: Path, form: str | None) -> Model:
     value = models.read_torch(path)
     found = "model" if isinstance(value, torch.nn.Module) else "state_dict"
     if form not in (None, found):
@@ -85,42 +87,39 @@ def _from_file(path: Path, form: str | None) -> Regressor:
     return _assemble(path, path.with_name(RECIPE), path.with_name(names.STANDARDISATION))
 
 
-def _regressor(path: Path) -> Regressor:
+def _read(path: Path) -> Model:
     return _checked(models.read_torch(path), path)
 
 
-def _checked(model: Any, path: Path) -> Regressor:
-    if not isinstance(model, Regressor):
+def _checked(model: Any, path: Path) -> Model:
+    if not isinstance(model, Model):
         raise RevivalError(
-            f"{path} holds a {type(model).__name__}, but must hold a Regressor: a network together with "
-            "its standardisation."
+            f"{path} holds a {type(model).__name__}, but must hold a Regressor or a Classifier: a network "
+            "together with its standardisation."
         )
     return model
 
 
-def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Regressor:
-    """A regressor from the files of a run: a network made from its recipe, with the saved weights."""
+def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Model:
+    """A model from the files of a run: a network made from its recipe, with the saved weights."""
     state_dict = models.read_torch(weights)
     if isinstance(state_dict, torch.nn.Module):
         raise RevivalError(f"{weights} holds a whole model, but must hold a state_dict.")
     try:
         recipe = Recipe.from_json(disk.read_text(recipe_path))
         values = json_value(disk.read_text(standardisation))
-        features = _names(values["features"])
-        has = sum(tensor.numel() for tensor in state_dict.values())
-        if has != (wants := weights_in_mlp(len(features), recipe.hidden)):
-            raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
-        network = unset(VARIANTS[recipe.variant], len(features), recipe.hidden)
-        network.load_state_dict(state_dict)
-        mean, scale = (torch.tensor(values[name], dtype=torch.float64) for name in names.OF_FEATURES)
-        if mean.shape != (len(features),) or scale.shape != mean.shape:
-            raise ValueError("mean and scale must have a number for each feature.")
-        held = names.OF_TARGET if recipe.standardise_target else ()
-        unit = [torch.tensor(values[name], dtype=torch.float64) for name in held]
-        if any(one.shape != () for one in unit):
-            raise ValueError("target_mean and target_scale must be a number each.")
         (target,) = _names([values["target"]])
-        return Regressor(network, mean, scale, features, target, *unit).eval()
+        held = OF_FEATURES + (OF_TARGET if recipe.standardise_target else ())
+        optional = [name for name in (*OF_ENCODING, SCHEMA) if name in values]
+        fitted = {name: values[name] for name in (*held, *optional)}
+        front = Front(fitted, features=_names(values["features"]), target=target)
+        outputs = 1 if recipe.loss == "bce_with_logits" else front.outputs[0]
+        has = sum(tensor.numel() for tensor in state_dict.values())
+        if has != (wants := weights_in_mlp(front.inputs, recipe.hidden, outputs)):
+            raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
+        network = unset(VARIANTS[recipe.variant], front.inputs, recipe.hidden, outputs)
+        network.load_state_dict(state_dict)
+        return front.before(network).eval()
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, InvalidInput) as error:
         raise RevivalError(
             f"{weights} cannot be revived with {recipe_path.name} and {standardisation.name} beside it: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ PACKAGES = ("torch", "mlflow", "numpy", "pandas")
 #: This package's modules that it imports; a test follows their imports.
 MODULES = (
     *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
-    *("files", "files.archive", "files.columns", "files.disk", "files.models", "files.names"),
-    "files.pickles",
+    *("files", "files.archive", "files.columns", "files.described", "files.disk", "files.front"),
+    *("files.models", "files.names", "files.pickles"),
 )
 NOTED = "registered_model_meta"  # which MLflow writes beside a registered model that it loads
 EXAMPLE = "input_example.json"
@@ -43,7 +43,8 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
     Args:
         folder: An empty folder.
         model_file: The pickled regressor, whose tensors are on the CPU.
-        example: A few raw rows of the features, as `columns`, all of them, and `data`.
+        example: A few raw rows of the features, as `columns`, all of them, and `data`; and as `outputs` the
+            columns of the predictions, where they are more than the numbers of one target.
         entry: The LoggedModel that it becomes.
 
     Source: https://mlflow.org/docs/latest/ml/model/ (storage format)
@@ -55,7 +56,7 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         run_id=entry.source_run_id,
         signature=ModelSignature(  # MLflow takes no whole number for a double, and a CSV file may have some
             inputs=Schema([ColSpec(AnyType(), name) for name in example["columns"]]),
-            outputs=Schema([TensorSpec(dtype("float32"), (-1,))]),
+            outputs=_outputs(example.get("outputs", ())),
         ),
         saved_input_example_info={
             "artifact_path": EXAMPLE,
@@ -70,7 +71,7 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
     (folder / "data").mkdir()
     shutil.copyfile(model_file, folder / "data" / MODEL)
     (folder / "data" / "pickle_module_info.txt").write_text("pickle")
-    rows = dict(example)
+    rows = {name: example[name] for name in ("columns", "data")}
     (folder / EXAMPLE).write_text(json.dumps(rows))
     (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
     code = folder / "code" / "reproven"
@@ -81,6 +82,13 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         shutil.copyfile(_SOURCE / path, code / path)
     _write_environment(folder)
     model.save(folder / "MLmodel")
+
+
+def _outputs(columns: Sequence[tuple[str, str]]) -> Schema:
+    """What the predictions are, by the columns' names and MLflow's types."""
+    if not columns:
+        return Schema([TensorSpec(dtype("float32"), (-1,))])
+    return Schema([ColSpec(kind, name) for name, kind in columns])
 
 
 def _write_environment(folder: Path) -> None:

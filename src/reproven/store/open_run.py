@@ -25,16 +25,19 @@ from mlflow.types import ColSpec, Schema
 
 from reproven.errors import Gone, StoreError
 from reproven.files import manifest
+from reproven.files.columns import CATEGORY, NUMBER
 from reproven.store.address import without_credentials
 from reproven.store.mlmodel import write_mlmodel
 from reproven.store.tags import (
     CONTEXT,
     SEAL,
 )
+from reproven.values.choices import CLASSIFICATION
 from reproven.values.options import spell
 
 if TYPE_CHECKING:
-    from reproven.training.split import Dataset
+    from reproven.tables.data import Table
+    from reproven.tables.split import Dataset
     from reproven.values.metrics import Row
 
 _LONGEST_PARAM = 6000  # MLflow cuts a longer value without a word
@@ -157,7 +160,7 @@ class Run:
                 name=f"{params['variant']}-{params['optimizer']}",
                 source_run_id=self.id,
                 params={name: spell(value) for name, value in params.items()},
-                model_type="regressor",
+                model_type="classifier" if params.get("task") == CLASSIFICATION else "regressor",
             )
         return str(entry.model_id)
 
@@ -228,7 +231,7 @@ class Run:
 def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
     """Both parts of a split as dataset inputs, with the contexts training and testing."""
     table = dataset.table
-    columns = [ColSpec("double", name) for name in (*table.features, table.target)]
+    columns = [ColSpec(kind, name) for name, kind in _kinds(table)]
     kind = "http" if table.origin.startswith("http") else "local"
     parts = {"training": dataset.train_rows, "testing": dataset.test_rows}
     return [
@@ -243,6 +246,17 @@ def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
         }
         for context, rows in parts.items()
         if len(rows)
+    ]
+
+
+def _kinds(table: Table) -> list[tuple[str, str]]:
+    """A table's columns by name, with MLflow's types."""
+    if table.schema is None:
+        return [(name, "double") for name in (*table.features, table.target)]
+    columns = (*table.schema.features, *table.schema.targets)
+    return [
+        (column.name, {NUMBER: "double", CATEGORY: "string"}.get(column.kind, "datetime"))
+        for column in columns
     ]
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -150,7 +151,7 @@ class Registry:
                 return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(into)))
 
     def write_again(
-        self, source: str, folder: Path, model: Path, features: Sequence[str], into: Path
+        self, source: str, folder: Path, model: Path, shown: Mapping[str, Any], into: Path
     ) -> None:
         """Writes the files of a logged model as they would be logged now, around its own example.
 
@@ -158,7 +159,7 @@ class Registry:
             source: `models:/…` with the model's id.
             folder: Its files, from which the example's rows are taken.
             model: The pickled regressor.
-            features: The names of its columns.
+            shown: Its columns, as `columns` and `outputs`.
             into: An empty folder.
         """
         with asking(f"find {source}", self._store.uri):
@@ -167,7 +168,7 @@ class Registry:
             rows = json_object(EXAMPLE, disk.read_text(folder / EXAMPLE))["data"]
         except (KeyError, Unreadable, RecordError):
             rows = None
-        write_mlmodel(into, model, {"columns": list(features), "data": rows}, entry=entry)
+        write_mlmodel(into, model, {**shown, "data": rows}, entry=entry)
 
     def seal(self, source: str) -> str | None:
         """The digest of a logged model's manifest, as its tag says."""

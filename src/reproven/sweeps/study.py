@@ -18,8 +18,9 @@ from typing import Any
 from reproven.errors import InvalidInput, name_among
 from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spell
 from reproven.values import options as kinds
+from reproven.values.choices import MAX_SEED
 from reproven.values.metrics import ERRORS
-from reproven.values.recipe import MAX_SEED, OPTIONS, Recipe
+from reproven.values.recipe import OPTIONS, Recipe
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"

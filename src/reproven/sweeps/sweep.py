@@ -28,7 +28,7 @@ from reproven.sweeps.proposals import optuna_problems, rounds
 from reproven.sweeps.results import STOPPED, Child, Progress, Swept
 from reproven.sweeps.study import Study
 from reproven.sweeps.tally import Tally
-from reproven.training import data
+from reproven.tables import data
 from reproven.training.completed import completed
 from reproven.values.options import problems_in_python
 

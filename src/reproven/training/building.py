@@ -19,22 +19,24 @@ from reproven.values.recipe import Recipe
 from reproven.values.schemes import parse_init
 
 
-def build(recipe: Recipe, *, inputs: int) -> nn.Module:
+def build(recipe: Recipe, *, inputs: int, outputs: int = 1) -> nn.Module:
     """The network of a recipe, on the CPU, with its initial weights.
 
     Args:
         recipe: What to build.
         inputs: Number of features.
+        outputs: Number of targets, or of classes.
 
     Raises:
         InvalidInput: It does not fit into memory.
     """
-    require_memory(weights_in_mlp(inputs, recipe.hidden), recipe.hidden)
+    require_memory(weights_in_mlp(inputs, recipe.hidden, outputs), recipe.hidden)
     try:
         return build_mlp(
             recipe.variant,
             inputs,
             recipe.hidden,
+            outputs,
             init=recipe.init,
             bias=recipe.init_bias,
             seed=recipe.seed,
@@ -66,7 +68,14 @@ def build_blueprint(blueprint: Blueprint) -> nn.Module:
 
 
 def build_mlp(
-    variant: str, inputs: int, hidden: tuple[int, ...], *, init: str, bias: float | None, seed: int
+    variant: str,
+    inputs: int,
+    hidden: tuple[int, ...],
+    outputs: int = 1,
+    *,
+    init: str,
+    bias: float | None,
+    seed: int,
 ) -> nn.Module:
     """A perceptron on the CPU with the weights of `torch.manual_seed(seed); Network()`, then `init`'s.
 
@@ -74,16 +83,17 @@ def build_mlp(
         variant: `module` or `sequential`; with equal seeds both start with equal bits.
         inputs: Number of features.
         hidden: Width of each hidden layer.
+        outputs: Number of targets, or of classes.
         init: Initialisation scheme, as `initialisation.parse_init` reads it.
         bias: Value of every bias; None leaves them to the scheme.
         seed: Seed of the draws, first of the construction and again of the scheme.
     """
-    return _seeded(lambda: VARIANTS[variant](inputs, hidden), init=init, bias=bias, seed=seed)
+    return _seeded(lambda: VARIANTS[variant](inputs, hidden, outputs), init=init, bias=bias, seed=seed)
 
 
-def weights_in_mlp(inputs: int, hidden: tuple[int, ...]) -> int:
+def weights_in_mlp(inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> int:
     """How many numbers `build_mlp` draws or sets for a network of these widths."""
-    return sum((width_in + 1) * width_out for width_in, width_out in pairwise((inputs, *hidden, 1)))
+    return sum((width_in + 1) * width_out for width_in, width_out in pairwise((inputs, *hidden, outputs)))
 
 
 def _seeded(build: Callable[[], nn.Module], *, init: str, bias: float | None, seed: int) -> nn.Module:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from reproven.arithmetic import profiles
 from reproven.machine import environment
-from reproven.training import data
-from reproven.training.data import Table
-from reproven.values.recipe import BUNDLED, Recipe
+from reproven.tables import data
+from reproven.tables.data import Table
+from reproven.values.choices import BUNDLED
+from reproven.values.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +49,19 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
 
     Raises:
         DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
-        InvalidInput: The device is not there, or the profile cannot be had.
+        InvalidInput: The device is not there, the profile cannot be had, or the loss does not fit the target.
     """
     device = _device(recipe)
     profile = profiles.chosen(recipe.profile, device, taken_up)
-    table = load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    table = load(recipe.data, sha256=recipe.data_sha256, **recipe.of_table)
     held = replace(
-        recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
+        recipe,
+        data=table.name,
+        data_sha256=table.sha256,
+        target=table.target,
+        task=table.task,
+        device=device,
+        profile=profile,
     )
     return Completed(recipe=held, table=table)
 

@@ -1,33 +1,62 @@
-"""Predictions and what they are worth: RMSE, MAE and R², in float64 whatever the network computes in."""
+"""Predictions and what they are worth, in float64 whatever the network computes in.
+
+Of numbers RMSE, MAE and R²; of classes accuracies, F1, log loss and the area under the ROC curve.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reproven.networks import Regressor, in_blocks, in_unit
+from reproven.files.texts import json_text
+from reproven.networks import in_blocks
 
-#: Observed and predicted values, (rows,) float32 each, by part.
+#: Observed and predicted values by part: of numbers (rows,) or (rows, targets) float32 both; of classes their
+#: places, (rows,) int64, and the probability of each, (rows, classes) float32.
 Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-def predictions(network: nn.Module, X: Tensor, unit: tuple[Tensor, Tensor] | None = None) -> np.ndarray:
-    """What a network predicts, (rows,) float32, without touching it (none has layers that know a mode).
+def predictions(model: nn.Module, raw: Tensor) -> np.ndarray:
+    """What a whole model predicts, float32, without touching it (none has layers that know a mode).
 
     Args:
-        network: A network, or a regressor.
-        X: Features on its device, (rows, features): standardised for a network, raw for a regressor.
-        unit: Mean and standard deviation of the target that the network was trained on, () float64 each; None
-            where it was trained on the target as it is. A regressor knows its own.
+        model: A regressor or a classifier.
+        raw: Raw features on its device, (rows, features) float64.
     """
     with torch.inference_mode():
-        predicted = network(X) if isinstance(network, Regressor) else in_blocks(network, X)
-        predicted = predicted.cpu() if unit is None else in_unit(predicted.cpu(), *unit)
-    found: np.ndarray = predicted.numpy()
-    return found
+        predicted: np.ndarray = model(raw).cpu().numpy()
+    return predicted
+
+
+def told(network: nn.Module, X: Tensor, then: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """What a bare network predicts, float32, the same bits as its whole model.
+
+    Args:
+        network: The network.
+        X: Standardised features on its device, (rows, numbers) float32.
+        then: Makes predictions of its outputs, (rows, outputs) float32, on the CPU.
+    """
+    with torch.inference_mode():
+        predicted: np.ndarray = then(in_blocks(network, X).cpu()).numpy()
+    return predicted
+
+
+def measured(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """All metrics of some rows.
+
+    Args:
+        observed: As `Predictions` has it; likewise `predicted`.
+    """
+    if observed.dtype == np.int64:
+        return scores(observed, predicted)
+    if observed.ndim == 1:
+        return errors(observed, predicted)
+    each = [errors(y, found) for y, found in zip(observed.T, predicted.T, strict=True)]
+    shared = [name for name in each[0] if all(name in one for one in each)]
+    return {name: sum(one[name] for one in each) / len(each) for name in shared}
 
 
 def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -50,10 +79,69 @@ def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     return found
 
 
-def errors_by_part(found: Predictions) -> dict[str, float]:
-    """The errors of each part, by names such as test_rmse."""
+def scores(observed: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """How well classes are told.
+
+    accuracy is the share of rows whose most probable class is theirs; balanced_accuracy its mean over the
+    classes that occur; macro_f1 the mean of F1 = 2 TP / (2 TP + FP + FN) over classes that occur or are told;
+    log_loss = mean(−log p) of the rows' own classes, in nats, p clipped at float32's epsilon; roc_auc the
+    area under the ROC curve, of several classes its mean over each against the rest, left out where one
+    does not occur.
+
+    Args:
+        observed: The place of each row's class, (rows,) int64.
+        probabilities: Of each class, (rows, classes) float32.
+
+    Source: https://scikit-learn.org/stable/modules/model_evaluation.html#classification-metrics
+    """
+    classes = probabilities.shape[1]
+    counts = confusion(observed, probabilities)
+    right, occur, told = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
+    seen = (occur + told) > 0
+    found = {
+        "accuracy": float(right.sum() / len(observed)),
+        "balanced_accuracy": float((right[occur > 0] / occur[occur > 0]).mean()),
+        "macro_f1": float((2 * right[seen] / (occur + told)[seen]).mean()),
+        "log_loss": _log_loss(probabilities[np.arange(len(observed)), observed]),
+    }
+    if (occur > 0).all() and classes > 1:
+        which = [1] if classes == 2 else range(classes)
+        areas = [_area(observed == place, probabilities[:, place]) for place in which]
+        found["roc_auc"] = sum(areas) / len(areas)
+    return found
+
+
+def confusion(observed: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """How many rows of each class (down) are told to be of each (across), (classes, classes) int64."""
+    classes = probabilities.shape[1]
+    pairs = observed * classes + probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def confusion_text(found: Predictions, classes: Sequence[str]) -> str:
+    """The file that says how many rows of each class are told to be of each, by part."""
+    counts = {part: confusion(*pair).tolist() for part, pair in found.items()}
+    return json_text({"classes": list(classes), **counts})
+
+
+def _log_loss(own: np.ndarray) -> float:
+    epsilon = float(np.finfo(np.float32).eps)
+    logs = torch.from_numpy(own).clamp(epsilon, 1 - epsilon).log()
+    return -float(logs.numpy().astype(np.float64).mean())
+
+
+def _area(is_it: np.ndarray, scores: np.ndarray) -> float:
+    """The area under the ROC curve, by ranks of scores, of equal ones the mean (Mann & Whitney 1947)."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    positives = int(is_it.sum())
+    negatives = len(is_it) - positives
+    above = ranks[is_it].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * negatives))
+
+
+def by_part(found: Predictions) -> dict[str, float]:
+    """The metrics of each part, by names such as test_rmse."""
     return {
-        f"{part}_{name}": value
-        for part, (observed, predicted) in found.items()
-        for name, value in errors(observed, predicted).items()
+        f"{part}_{name}": value for part, pair in found.items() for name, value in measured(*pair).items()
     }

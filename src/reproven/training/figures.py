@@ -55,6 +55,62 @@ def target_histogram(y: np.ndarray, label: str) -> Figure:
     return figure
 
 
+def class_counts(places: np.ndarray, classes: Sequence[str], label: str) -> Figure:
+    """How often each class occurs.
+
+    Args:
+        places: The place of each row's class, (rows,).
+        classes: Their names.
+        label: The target's name.
+    """
+    figure, axes = _single(f"Target of {len(places)} rows", "rows", label)
+    counts = np.bincount(places.astype(int), minlength=len(classes))
+    bars = axes.barh(range(len(classes)), counts, color=_COLOURS[0])
+    axes.bar_label(bars, padding=3, fontsize=8)
+    axes.margins(x=0.1)
+    axes.set_yticks(range(len(classes)), [_shortened(name) for name in classes])
+    axes.invert_yaxis()
+    axes.set_position((0.25, 0.13, 0.71, 0.77))
+    return figure
+
+
+def confusion(counts: Mapping[str, np.ndarray], classes: Sequence[str], label: str) -> Figure:
+    """Which class is taken for which, a panel for each part of the rows.
+
+    Each row of a panel is coloured by its shares, so that rare classes are seen as well as frequent ones.
+
+    Args:
+        counts: Rows of each class (down) that are told to be of each (across), (classes, classes), by part.
+        classes: Their names.
+        label: The target's name.
+    """
+    side = min(max(2.6, 0.45 * len(classes)), 9.0)
+    margin, gap, bottom = 1.5, 0.4, 1.2
+    width, height = margin + len(counts) * (side + gap), side + bottom + 0.45
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    names = [_shortened(name) for name in classes]
+    has_numbers = len(classes) <= 12
+    for place, (part, found) in enumerate(counts.items()):
+        left = margin + place * (side + gap)
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        shares = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+        axes.set_title(f"{part}, {found.sum()} rows", fontsize=10)
+        axes.set_xlabel(f"predicted {label}")
+        axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(classes)), names if place == 0 else [], fontsize=8)
+        if place == 0:
+            axes.set_ylabel(f"true {label}")
+        for (row, column), count in np.ndenumerate(found if has_numbers else np.empty((0, 0))):
+            colour = "white" if shares[row, column] > 0.6 else "0.2"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
+
+
 def loss_curve(losses: Sequence[float], label: str) -> Figure:
     """The training loss of every iteration, on a logarithmic scale; infinite ones are left out.
 
@@ -141,14 +197,63 @@ def predicted_against_true(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], 
         label: The target's name and unit.
     """
     figure, axes = _single("Predicted against true", f"true {label}", f"predicted {label}")
+    _against(axes, groups)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def each_predicted_against_true(
+    groups: Mapping[str, tuple[np.ndarray, np.ndarray]], targets: Sequence[str]
+) -> Figure:
+    """Predictions against observed values, a panel for each of several targets.
+
+    Args:
+        groups: Observed and predicted values, each (rows, targets), by the rows' name.
+        targets: Their names.
+    """
+    figure, panels = _panels(len(targets), "Predicted against true")
+    for place, (axes, name) in enumerate(zip(panels, targets, strict=False)):
+        _against(axes, {part: (y[:, place], found[:, place]) for part, (y, found) in groups.items()})
+        axes.set_xlabel(f"true {_shortened(name)}")
+        axes.set_ylabel(f"predicted {_shortened(name)}")
+    panels[0].legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def target_histograms(y: np.ndarray, targets: Sequence[str]) -> Figure:
+    """How often each value of several targets occurs, in 20 bins each.
+
+    Args:
+        y: Targets, (rows, targets).
+        targets: Their names.
+    """
+    figure, panels = _panels(len(targets), f"Targets of {len(y)} rows")
+    for axes, name, values in zip(panels, targets, y.T, strict=False):
+        found = histogram(values, bins=20)
+        axes.stairs(found.counts, found.edges, fill=True, color=_COLOURS[0])
+        axes.set_xlabel(_shortened(name))
+        axes.set_ylabel("rows")
+    return figure
+
+
+def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of two, as many as are asked for, at most twelve."""
+    count = min(count, 12)
+    rows = -(-count // 2)
+    figure = Figure(figsize=(_WIDTH, 0.5 + 2.9 * rows), dpi=_DPI, layout="constrained")
+    figure.suptitle(title)
+    panels = [figure.add_subplot(rows, 2, place + 1) for place in range(count)]
+    return figure, panels
+
+
+def _against(axes: Axes, groups: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Points by part, and the diagonal on which predicted and true are equal."""
     everything = np.concatenate([values for pair in groups.values() for values in pair])
     bounds = [float(everything.min()), float(everything.max())]
     axes.plot(bounds, bounds, color="0.6", linewidth=1)
     for (name, (observed, predicted)), colour in zip(groups.items(), _COLOURS, strict=False):
         style: Any = {"color": colour, "markersize": 5, "alpha": 0.6}
         axes.plot(observed, predicted, ".", label=f"{name} ({len(observed)} rows)", **style)
-    axes.legend(loc="upper left")
-    return figure
 
 
 def weights(found: Mapping[str, Mapping[str, Histogram]], title: str, *, width: float = _WIDTH) -> Figure:

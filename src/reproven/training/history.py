@@ -15,8 +15,8 @@ import torch
 
 from reproven.files.digests import (
     digester,
+    fitted_digests,
     intervals,
-    standardisation_digests,
     tensor_digests,
     tensor_sha256,
 )
@@ -35,7 +35,7 @@ def inputs_of(made: Prepared, code: Code, environment: Mapping[str, Any]) -> Inp
         split_sha256=made.dataset.split_sha256,
         code=code,
         environment=environment,
-        standardisation=standardisation_digests(made.dataset.standardisation),
+        standardisation=fitted_digests(made.dataset.fitted),
         initial_weights=tensor_digests(made.state.network.state_dict()),
     )
 
@@ -89,7 +89,7 @@ class History:
 
     def _end_epoch(self, digests: list[str]) -> None:
         self.epoch_weights.append(all_weights_sha256(digests))
-        errors = evaluation.errors_by_part(self.predictions())
+        errors = evaluation.by_part(self.predictions())
         if all(math.isfinite(value) for value in errors.values()):
             self.errors = errors
         else:

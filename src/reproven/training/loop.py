@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
+from reproven.training.losses import Loss
 from reproven.training.optimizers import UPDATES, Slots
 from reproven.values.steps import Step
 
@@ -57,18 +57,20 @@ def steps(
     optimizer: str,
     rates: list[float],
     options: dict[str, Any],
+    loss: Loss,
 ) -> Iterator[Step]:
     """Trains from wherever the state stands, and yields after each update.
 
     Args:
         state: Written in place; at each yield it is what the next step starts from.
         X: Standardised features, (rows, features) float32, on the network's device.
-        y: Targets, (rows,) float32, on the same device.
+        y: Targets as the loss takes them, on the same device.
         epochs: Epochs in all, those before the state's included.
         batch_size: Rows in a batch; the last batch of an epoch may be smaller.
         optimizer: One of `optimizers.UPDATES`.
         rates: Learning rate of each parameter.
         options: The optimizer's other options.
+        loss: What is made small.
 
     Yields:
         Each update as a `Step`. A loss that is not finite is yielded like any other.
@@ -83,8 +85,8 @@ def steps(
         if state.order is None:
             state.order = _draw_order(state.generator, len(X))
         rows = state.order[state.batch * batch_size : (state.batch + 1) * batch_size].to(X.device)
-        loss = mse_loss(state.network(X[rows]).flatten(), y[rows])
-        gradients = torch.autograd.grad(loss, parameters)
+        value = loss(state.network(X[rows]), y[rows])
+        gradients = torch.autograd.grad(value, parameters)
         with torch.no_grad():
             for parameter, gradient, slots, lr in zip(parameters, gradients, state.slots, rates, strict=True):
                 update(parameter, gradient, slots, lr=lr, **options)
@@ -94,7 +96,7 @@ def steps(
             state.epoch, state.batch, state.order = epoch + 1, 0, None
         else:
             state.batch += 1
-        yield Step(epoch * per_epoch + batch, epoch, batch, loss.item(), ends_epoch)
+        yield Step(epoch * per_epoch + batch, epoch, batch, value.item(), ends_epoch)
 
 
 def _draw_order(generator: torch.Generator, rows: int) -> Tensor:

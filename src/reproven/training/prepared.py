@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reproven import networks
 from reproven.arithmetic import operations, profiles
+from reproven.files.front import Front, Model
+from reproven.tables.split import Dataset, dataset_of
 from reproven.training import evaluation, loop, optimizers
 from reproven.training.building import build
 from reproven.training.completed import completed
 from reproven.training.loop import State
-from reproven.training.split import Dataset, dataset_of
+from reproven.training.losses import loss_of
+from reproven.values.metrics import loss_label
 from reproven.values.recipe import Recipe
 from reproven.values.steps import Step
 
@@ -33,8 +36,8 @@ class Prepared:
             profile, on the CPU, is the one in force.
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
-        parts: Features, (rows, features) float32, and targets as trained on, (rows,) float32, on the device,
-            by `train` and, where rows are held out, `test`.
+        parts: Features, (rows, numbers) float32, and targets as trained on, as `Dataset.tensors` has them, on
+            the device, by `train` and, where rows are held out, `test`.
     """
 
     recipe: Recipe
@@ -46,6 +49,15 @@ class Prepared:
     def total_steps(self) -> int:
         """Updates in all epochs."""
         return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
+
+    @property
+    def loss_label(self) -> str:
+        """The training loss with its unit, for axes."""
+        return loss_label(
+            str(self.recipe.loss),
+            self.dataset.table.target_label,
+            is_standardised=bool(self.recipe.standardise_target),
+        )
 
     def steps(self) -> Iterator[Step]:
         """Trains from wherever the state stands, and yields after each update."""
@@ -59,6 +71,7 @@ class Prepared:
             optimizer=recipe.optimizer,
             rates=optimizers.learning_rates(names, recipe.lr, recipe.layer_lr),
             options=self._options(),
+            loss=loss_of(str(recipe.loss), recipe.loss_options),
         )
 
     def afresh(self, recipe: Recipe) -> Prepared:
@@ -67,7 +80,7 @@ class Prepared:
         Args:
             recipe: Differs from this one in the optimizer and its rates and options alone.
         """
-        network = build(recipe, inputs=len(self.dataset.table.features)).to(recipe.device)
+        network = _network(recipe, self.dataset).to(recipe.device)
         return replace(self, recipe=recipe, state=State.fresh(network, seed=recipe.seed))
 
     def _options(self) -> dict[str, Any]:
@@ -78,33 +91,40 @@ class Prepared:
         return options | {"sqrt": operations.sqrt(str(self.recipe.profile))}
 
     def predictions(self) -> evaluation.Predictions:
-        """Observed and predicted values in the target's own unit, (rows,) float32 each, by part."""
-        unit = self._unit()
+        """Observed and predicted values by part: in the targets' own units, or classes and probabilities."""
         return {
-            part: (y, evaluation.predictions(self.state.network, self.parts[part][0], unit))
+            part: (y, evaluation.told(self.state.network, self.parts[part][0], self._then))
             for part, y in self.dataset.observed.items()
         }
 
-    def _unit(self) -> tuple[Tensor, Tensor] | None:
-        """Mean and standard deviation of the target, () float64 each, where it is standardised."""
-        if self.dataset.target_mean is None:
-            return None
-        mean, scale = self.dataset.target_mean, self.dataset.target_scale
-        return torch.tensor(mean, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)
+    def _then(self, outputs: Tensor) -> Tensor:
+        """The network's outputs, (rows, outputs) float32, as predictions."""
+        if self.dataset.table.classes:
+            return networks.probabilities(outputs)
+        found, unit = outputs.squeeze(1), self._unit()
+        return networks.in_unit(found, *unit) if unit else found
 
-    def regressor(self) -> networks.Regressor:
-        """The network with its standardisation in front, on the CPU, in evaluation mode.
+    def _unit(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of the target, () float64 or (targets,), where it is standardised."""
+        mean, scale = self.dataset.target_mean, self.dataset.target_scale
+        if mean is None or scale is None:
+            return None
+        return torch.from_numpy(mean), torch.from_numpy(scale)
+
+    def model(self) -> Model:
+        """The network with encoding and standardisation in front, on the CPU, in evaluation mode.
 
         It shares the network with the state, so take it when the training is over.
         """
-        return networks.Regressor(
-            self.state.network.cpu(),
-            torch.from_numpy(self.dataset.mean),
-            torch.from_numpy(self.dataset.scale),
-            self.dataset.table.features,
-            self.dataset.table.target,
-            *(self._unit() or ()),
-        ).eval()
+        table = self.dataset.table
+        front = Front(self.dataset.fitted, features=table.features, target=table.target)
+        return front.before(self.state.network.cpu()).eval()
+
+
+def _network(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    table = dataset.table
+    outputs = 1 if recipe.loss == "bce_with_logits" else len(table.classes) or len(table.targets)
+    return build(recipe, inputs=len(dataset.mean), outputs=outputs)
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -121,7 +141,7 @@ def prepare(recipe: Recipe) -> Prepared:
     found = completed(recipe, taken_up=profiles.in_force())
     recipe, table, device = found.recipe, found.table, found.recipe.device
     dataset = dataset_of(recipe, table)
-    network = build(recipe, inputs=len(table.features)).to(device)
+    network = _network(recipe, dataset).to(device)
     parts = {name: dataset.tensors(rows) for name, rows in dataset.parts.items()}
     return Prepared(
         recipe=recipe,

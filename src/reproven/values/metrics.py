@@ -12,9 +12,11 @@ from reproven.errors import RecordError
 from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, read_rows, whole_number
 
+_OF_NUMBERS = ("rmse", "mae", "r2")
+_OF_CLASSES = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
 #: The errors of both parts of a table, after each epoch.
-ERRORS = tuple(f"{part}_{error}" for part in ("test", "train") for error in ("rmse", "mae", "r2"))
-_GROWING = ("r2",)  # the end of a metric's name, of which more is better
+ERRORS = tuple(f"{part}_{error}" for part in ("test", "train") for error in (*_OF_NUMBERS, *_OF_CLASSES))
+_GROWING = ("r2", "accuracy", "f1", "auc")  # the ends of a metric's name, of which more is better
 
 
 def more_is_better(metric: str) -> bool:
@@ -22,15 +24,44 @@ def more_is_better(metric: str) -> bool:
     return metric.endswith(_GROWING)
 
 
+_LOSSES: Mapping[str, str] = {
+    "mse": "mean squared error",
+    "l1": "mean absolute error",
+    "huber": "Huber loss",
+    "smooth_l1": "smooth L1 loss",
+    "cross_entropy": "cross entropy (nats)",
+    "bce_with_logits": "binary cross entropy (nats)",
+}
+
+
+def loss_label(loss: str, target: str, *, is_standardised: bool) -> str:
+    """The training loss with its unit, for axes.
+
+    Args:
+        loss: One of `choices.LOSSES`.
+        target: The target with its unit.
+        is_standardised: Whether the network is trained on the standardised target.
+    """
+    unit = f"standardised {target}" if is_standardised else f"{target}²" if loss == "mse" else target
+    return f"{_LOSSES[loss]}, {unit}"
+
+
 def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> str | None:
     """Says that a model predicts worse than the mean of the rows would, with the likely cause; or nothing.
 
-    R² compares a model's squared error with that of the mean, which has 0.
+    R² compares a model's squared error with that of the mean, which has 0. Of classes, the area under the ROC
+    curve is 0.5 for scores that say nothing.
 
     Args:
         values: The last value of each metric.
         is_standardised: Whether the network was trained on the standardised target.
     """
+    for part in ("test", "train"):
+        if values.get(f"{part}_roc_auc", 1) <= 0.5:
+            return (
+                f"No better than guessing the classes of the {part} rows ({part}_roc_auc is "
+                f"{values[f'{part}_roc_auc']:.3g}). Try another --lr, more --epochs, or more rows."
+            )
     bad = {part: values[f"{part}_r2"] for part in ("test", "train") if values.get(f"{part}_r2", 0) < 0}
     if not bad:
         return None

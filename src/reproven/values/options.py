@@ -284,26 +284,29 @@ def betas(help: str, example: str) -> Option:
     )
 
 
-def rates(help: str, example: str) -> Option:
-    """NAME=RATE pairs with rates greater than 0, separated by commas, whose order says nothing."""
+def amounts(help: str, example: str, *, metavar: str, above: float = -math.inf) -> Option:
+    """NAME=VALUE pairs with values greater than `above`, separated by commas, whose order says nothing."""
 
     def read(text: str) -> list[tuple[str, float]]:
         pairs = [part.rpartition("=") for part in _parts(text)]
-        return [(name.strip(), float(rate)) for name, _, rate in pairs]
+        return [(name.strip(), float(value)) for name, _, value in pairs]
 
-    def is_rate(pair: Any) -> bool:
-        name, rate = pair
-        return _is_text(name) and is_number(rate) and rate > 0
+    limit = f" with values greater than {above:g}" if above > -math.inf else ""
+
+    def is_amount(pair: Any) -> bool:
+        name, value = pair
+        return _is_text(name) and is_number(value) and value > above
 
     return Option(
         help=help,
         read=read,
-        holds=lambda value: _is_list_of(is_rate, value),
-        must="NAME=RATE pairs with rates greater than 0, separated by commas",
+        holds=lambda value: _is_list_of(is_amount, value),
+        must=f"{metavar.partition(',')[0]} pairs{limit}, separated by commas",
         example=example,
-        cast=lambda value: tuple(sorted((name, float(rate)) for name, rate in value)),
-        metavar="LAYER=RATE,…",
+        cast=lambda value: tuple(sorted((name, float(number)) for name, number in value)),
+        metavar=metavar,
         has_commas=True,
+        repeats=True,
     )
 
 

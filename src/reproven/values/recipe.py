@@ -13,42 +13,44 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from reproven.arithmetic.profiles import PORTABLE, PROFILES
-from reproven.errors import InvalidInput, name_among
+from reproven.arithmetic.profiles import PROFILES
+from reproven.errors import InvalidInput
 from reproven.files.texts import json_value
 from reproven.values import options as kinds
+from reproven.values.choices import (
+    AUTO,
+    BUNDLED,
+    DEVICES,
+    IMPUTES,
+    LOSSES,
+    LOSSES_OF,
+    MAX_SEED,
+    OPTIMIZERS,
+    PLAIN,
+    PREPROCESSES,
+    REGRESSION,
+    TASKS,
+    UNKNOWNS,
+    VARIANTS,
+    contradictions,
+    those_with,
+)
 from reproven.values.options import Option
-from reproven.values.schemes import INIT_SCHEMES, parse_init, spell_init
+from reproven.values.schemes import INIT_SCHEMES, spell_init
 
 FORMAT = 1
-MAX_SEED = 2**32 - 1  # the largest that numpy's RandomState, which splits the rows, takes
-
-#: The tables that the package has; they are trained on as the notebook does it.
-BUNDLED = ("boston", "diabetes")
-VARIANTS = ("module", "sequential")
-DEVICES = ("cpu", "cuda", "auto")
-
-#: The options of each optimizer, with torch's own defaults (a test compares them with torch.optim).
-OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
-    "sgd": {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False},
-    "adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
-    "adamw": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "amsgrad": False},
-    "rmsprop": {
-        "alpha": 0.99,
-        "eps": 1e-8,
-        "weight_decay": 0.0,
-        "momentum": 0.0,
-        "centered": False,
-    },
-}
-
-
+_OF_TABLE = ("target", "drop", "task", "preprocess", "categorical", "impute", "unknown")
+_PAIRS = ("layer_lr", "loss_arg")
 #: What the first recipes meant, that had no such field; written without it, a recipe's digest stays.
-_FIRST: Mapping[str, Any] = {"standardise_target": False}
-
-
-def _with(name: str) -> str:
-    return ", ".join(optimizer for optimizer, options in OPTIMIZERS.items() if name in options)
+_FIRST: Mapping[str, Any] = {
+    "task": REGRESSION,
+    "loss": "mse",
+    "loss_arg": (),
+    "preprocess": PLAIN,
+    "categorical": (),
+    "unknown": "ignore",
+    "standardise_target": False,
+}
 
 
 def _field(default: Any, option: Option) -> Any:
@@ -91,6 +93,35 @@ class Recipe:
     drop: tuple[str, ...] = _field(
         (), kinds.words("Columns to leave out, with commas or by repeating the option.", "B")
     )
+    task: str | None = _field(
+        None,
+        kinds.choice("What is predicted: numbers, or classes. Told by the target where not given.", TASKS),
+    )
+    preprocess: str = _field(
+        PLAIN,
+        kinds.choice(
+            "Columns that are no numbers: refuse them, or take texts, booleans, dates and missing values.",
+            PREPROCESSES,
+        ),
+    )
+    categorical: tuple[str, ...] = _field(
+        (),
+        kinds.words(
+            "Columns that hold categories, as codes may, with commas or by repeating the option.", "zip"
+        ),
+    )
+    impute: str | None = _field(
+        None,
+        kinds.choice(
+            "What stands for a missing number, told of the training rows; constant is 0. The median where "
+            "--preprocess auto is given alone.",
+            IMPUTES,
+        ),
+    )
+    unknown: str = _field(
+        "ignore",
+        kinds.choice("Categories that no training row has: count them for none, or refuse them.", UNKNOWNS),
+    )
     standardise_target: bool | None = _field(
         None,
         kinds.flag(
@@ -125,34 +156,46 @@ class Recipe:
     init_bias: float | None = _field(
         None, kinds.number("Value of every bias at the start; the scheme's where not given.", "0.1")
     )
+    loss: str | None = _field(
+        None,
+        kinds.choice("Loss; mse for numbers and cross_entropy for classes where not given.", tuple(LOSSES)),
+    )
+    loss_arg: tuple[tuple[str, float], ...] = _field(
+        (), kinds.amounts("Arguments of the loss, as torch names them.", "delta=0.5", metavar="NAME=VALUE,…")
+    )
     optimizer: str = _field("sgd", kinds.choice("Optimizer.", tuple(OPTIMIZERS)))
     lr: float = _field(0.001, kinds.number("Learning rate.", "0.001", above=0))
     layer_lr: tuple[tuple[str, float], ...] = _field(
         (),
-        kinds.rates("Learning rates of single layers; --lr for the others.", "hidden=0.0001,regression=0.01"),
+        kinds.amounts(
+            "Learning rates of single layers; --lr for the others.",
+            "hidden=0.0001,regression=0.01",
+            above=0,
+            metavar="LAYER=RATE,…",
+        ),
     )
-    momentum: float | None = _field(None, kinds.number(f"Momentum ({_with('momentum')}).", "0.9", low=0))
+    momentum: float | None = _field(None, kinds.number(f"Momentum ({those_with('momentum')}).", "0.9", low=0))
     dampening: float | None = _field(
-        None, kinds.number(f"Dampening of the momentum ({_with('dampening')}).", "0")
+        None, kinds.number(f"Dampening of the momentum ({those_with('dampening')}).", "0")
     )
-    nesterov: bool | None = _field(None, kinds.flag(f"Nesterov momentum ({_with('nesterov')})."))
+    nesterov: bool | None = _field(None, kinds.flag(f"Nesterov momentum ({those_with('nesterov')})."))
     weight_decay: float | None = _field(
         None,
         kinds.number("Weight decay: L2 penalty, decoupled for adamw (all).", "0.01", low=0),
     )
     betas: tuple[float, ...] | None = _field(
-        None, kinds.betas(f"Decay rates of both moments ({_with('betas')}).", "0.9,0.999")
+        None, kinds.betas(f"Decay rates of both moments ({those_with('betas')}).", "0.9,0.999")
     )
     eps: float | None = _field(
-        None, kinds.number(f"Term added to the denominator ({_with('eps')}).", "1e-8", low=0)
+        None, kinds.number(f"Term added to the denominator ({those_with('eps')}).", "1e-8", low=0)
     )
-    amsgrad: bool | None = _field(None, kinds.flag(f"AMSGrad ({_with('amsgrad')})."))
+    amsgrad: bool | None = _field(None, kinds.flag(f"AMSGrad ({those_with('amsgrad')})."))
     alpha: float | None = _field(
         None,
-        kinds.number(f"Decay of the squared gradient ({_with('alpha')}).", "0.99", low=0, below=1),
+        kinds.number(f"Decay of the squared gradient ({those_with('alpha')}).", "0.99", low=0, below=1),
     )
     centered: bool | None = _field(
-        None, kinds.flag(f"Divide by the estimated standard deviation ({_with('centered')}).")
+        None, kinds.flag(f"Divide by the estimated standard deviation ({those_with('centered')}).")
     )
     epochs: int = _field(30, kinds.whole("Passes over the training rows.", "30", low=1))
     batch_size: int = _field(128, kinds.whole("Rows in a batch.", "128", low=1))
@@ -169,8 +212,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in option_fields(type(self))}
-        if isinstance(self.layer_lr, Mapping):
-            given["layer_lr"] = tuple(self.layer_lr.items())
+        for name in _PAIRS:
+            if isinstance(given[name], Mapping):
+                given[name] = tuple(given[name].items())
         if problems := _problems(given, kinds.problem_in_python):
             raise InvalidInput(problems)
         for name, value in _resolved(given).items():
@@ -193,6 +237,16 @@ class Recipe:
         return cls(**values)
 
     @property
+    def loss_options(self) -> dict[str, float]:
+        """All arguments of the loss, those that are not given by torch's default."""
+        return {**LOSSES[str(self.loss)], **dict(self.loss_arg)}
+
+    @property
+    def of_table(self) -> dict[str, Any]:
+        """What is asked of the table, beside its name and digest: the arguments of `data.load`."""
+        return {name: getattr(self, name) for name in _OF_TABLE}
+
+    @property
     def optimizer_options(self) -> dict[str, Any]:
         """The chosen optimizer's options, without the learning rates."""
         return {name: getattr(self, name) for name in OPTIMIZERS[self.optimizer]}
@@ -200,7 +254,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; those that are None, or as in the first recipes, are left out."""
         values = {name: getattr(self, name) for name in OPTIONS}
-        values["layer_lr"] = dict(self.layer_lr)
+        values |= {name: dict(values[name]) for name in _PAIRS if values[name] or name not in _FIRST}
         return {
             name: value
             for name, value in values.items()
@@ -227,7 +281,8 @@ class Recipe:
             raise InvalidInput([f"The recipe is not of format {FORMAT}, which this version reads."])
         if unknown := sorted(set(values) - set(OPTIONS)):
             raise InvalidInput([f"The recipe has unknown fields: {', '.join(unknown)}."])
-        return cls(**{**_FIRST, **values})
+        first = _FIRST if "data_sha256" in values else {}  # an unfinished one leaves open what it lacks
+        return cls(**{**first, **values})
 
     @property
     def sha256(self) -> str:
@@ -243,13 +298,6 @@ def option_fields(cls: type) -> dict[str, Option]:
 OPTIONS: Mapping[str, Option] = option_fields(Recipe)
 
 
-def layer_names(variant: str, hidden: tuple[int, ...]) -> tuple[str, ...]:
-    """The names that `layer_lr` may use: the network's submodules that have weights, outer ones first."""
-    if variant == "module":
-        return (*(f"hidden{i}" for i in range(1, len(hidden) + 1)), "regression")
-    return ("hidden", *(f"hidden.{2 * i}" for i in range(len(hidden))), "regression")
-
-
 def _problems(values: Mapping[str, Any], problem: Callable[[str, Option, Any], str]) -> list[str]:
     """Everything that is wrong with these values, each in one message: first alone, then together."""
     defaults = {item.name: item.default for item in fields(Recipe)}
@@ -259,39 +307,7 @@ def _problems(values: Mapping[str, Any], problem: Callable[[str, Option, Any], s
         if value is not defaults[name] and not OPTIONS[name].accepts(value)
     }
     sound = {name: defaults[name] if name in bad else value for name, value in values.items()}
-    return [*bad.values(), *_contradictions(sound)]
-
-
-def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    optimizer = values["optimizer"]
-    all_options = dict.fromkeys(name for options in OPTIMIZERS.values() for name in options)
-    problems = [
-        f"{name} is given, but {optimizer} has no such option; it belongs to {_with(name)}. "
-        f"Leave it out, or use --optimizer {_with(name).split(',')[0]}."
-        for name in all_options
-        if values[name] is not None and name not in OPTIMIZERS[optimizer]
-    ]
-    if values["nesterov"] and optimizer == "sgd" and (not values["momentum"] or values["dampening"]):
-        problems.append(
-            "nesterov is true, but needs momentum greater than 0 and dampening 0. Try --momentum 0.9."
-        )
-    names = layer_names(values["variant"], tuple(values["hidden"]))
-    layers = [name for name, _ in values["layer_lr"]]
-    for name in dict.fromkeys(layers):
-        if name not in names:
-            problems.append(f"layer_lr names {name!r}, but no layer is called so. {name_among(name, names)}")
-        if layers.count(name) > 1:
-            problems.append(f"layer_lr names {name} {layers.count(name)} times. Give it one rate.")
-        if "." in name and name.split(".")[0] in layers:
-            problems.append(f"layer_lr names {name} and {name.split('.')[0]}, which holds it. Give one.")
-    if values["profile"] == PORTABLE and values["device"] != "cpu":
-        problems.append(
-            f"profile is portable, but device is {values['device']}: GPUs have bits of their own. "
-            "Try --profile native."
-        )
-    if parse_init(values["init"])[0] == "dirac":
-        problems.append("init is dirac, but that is for convolutions alone. Try --init eye.")
-    return problems
+    return [*bad.values(), *contradictions(sound)]
 
 
 def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,8 +317,14 @@ def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     for name, default in OPTIMIZERS[kept["optimizer"]].items():
         kept[name] = default if kept[name] is None else kept[name]
-    if kept["standardise_target"] is None:
-        kept["standardise_target"] = kept["data"] not in BUNDLED
+    if kept["data"] in BUNDLED and kept["task"] is None:
+        kept["task"] = REGRESSION
+    if kept["task"] is not None and kept["loss"] is None:
+        kept["loss"] = LOSSES_OF[kept["task"]][0]
+    if kept["preprocess"] == AUTO and kept["impute"] is None:
+        kept["impute"] = "median"
+    if kept["standardise_target"] is None and kept["task"] is not None:
+        kept["standardise_target"] = kept["data"] not in BUNDLED and kept["task"] == REGRESSION
     if kept["split_seed"] is None:
         kept["split_seed"] = kept["seed"]
     return kept

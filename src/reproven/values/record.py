@@ -19,10 +19,12 @@ from reproven.files.names import (
     ENVIRONMENT,
     INPUTS,
     LOSSES,
+    OF_ENCODING,
     OF_FEATURES,
     OF_TARGET,
     OUTCOME,
     RECIPE,
+    SCHEMA,
     WEIGHTS,
 )
 from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
@@ -59,8 +61,9 @@ class Inputs:
         split_sha256: Digest of the rows for training and testing.
         code: The code that it was made by.
         environment: As `environment.describe` tells it.
-        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`; and
-            of the target's, as `target_mean` and `target_scale`, where it is standardised.
+        standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`; of
+            the target's, as `target_mean` and `target_scale`, where it is standardised; and of `source`,
+            `fill`, `code` and `schema` where features are no plain numbers.
         initial_weights: Digest of each tensor, by name.
     """
 
@@ -219,9 +222,7 @@ def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[I
             split_sha256=inputs["split_sha256"],
             code=Code(**inputs["code"]),
             environment=environment,
-            standardisation=_texts(
-                inputs["standardisation"], OF_FEATURES + (OF_TARGET if recipe.standardise_target else ())
-            ),
+            standardisation=_fitted(inputs["standardisation"], has_unit=bool(recipe.standardise_target)),
             initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -249,6 +250,12 @@ def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
         raise TypeError(f"{wrong[0]} is no text")
     return found
+
+
+def _fitted(values: Mapping[str, Any], *, has_unit: bool) -> dict[str, str]:
+    """The digests of what was fitted to the training rows: some records have always, some may have."""
+    needed = OF_FEATURES + (OF_TARGET if has_unit else ())
+    return _texts(values, needed + tuple(name for name in (*OF_ENCODING, SCHEMA) if name in values))
 
 
 def _intervals(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:

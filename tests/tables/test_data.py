@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ROOT
 from reproven.errors import DataError
-from reproven.training import data
+from reproven.tables import data
 
 
 def test_boston_is_the_published_table() -> None:
@@ -95,8 +95,8 @@ def test_a_table_without_header_names_its_columns_by_number(tmp_path: Path) -> N
         ("a,y\n1,2\nbad,3\n", "column a, row 2 is 'bad', but must be a number. Mend or remove the row, or leave the column"),
         ("a,y\n1,2\n2,bad\n", "column y, row 2 is 'bad', but must be a number. Mend or remove the row."),
         ("a,y\n1,2\n,3\n", "column a, row 2 is missing, but must be a number."),
-        ("a,y\n1,2\n\n3,4\n", "row 2 is missing, but must be a number."),
-        ("a,y\nTrue,2\nFalse,3\n", "column a, row 1 is 'True', but must be a number."),
+        ("a,y\n1,2\n\n3,4\n", "column a, row 2 is missing, but must be a number\n  column y, row 2 is missing, but must be a number\nMend"),
+        ("a,y\nTrue,2\nFalse,3\n", "column a, row 1 is 'True', but must be a number (and 1 more)."),
         ("a,y\n1,2\n1,3\n", "column a is 1 in every row, from row 1 to row 2, so it says nothing. Try --drop a."),
         ("a,y\n1,2\n3,2\n", "column y is 2 in every row, from row 1 to row 2, so it says nothing."),
         ("a,y\n1,2\n", "has 1 row(s), but training needs at least 2."),

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError, name_among
-from reproven.files.columns import numeric
-from reproven.values.recipe import BUNDLED
+from reproven.files.columns import IGNORE, Schema
+from reproven.tables.kinds import Asked, hints, taken
+from reproven.values.choices import AUTO, BUNDLED, CLASSIFICATION, PLAIN, REGRESSION
 
 #: Where the bundled numbers come from; datasets/README.md says more.
 _ORIGINS = {
@@ -35,15 +36,17 @@ _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Numeric columns, one of them the target.
+    """Columns as numbers, one or several of them the target.
 
     Attributes:
         name: `boston`, `diabetes`, or the file's name.
         source: What errors call it: the path as given, or the bundled table's name.
         features: Names of the feature columns.
-        target: Name of the target column.
-        X: Features, (rows, features) float64.
-        y: Target, (rows,) float64.
+        target: Name of the target column; of several, with commas.
+        X: Features as the schema makes numbers of them, (rows, numbers) float64.
+        y: Target, (rows,) float64, or (rows, targets); of classes, their places.
+        schema: What the columns hold; None where all are plain numbers.
+        remarks: What its user should know of it, in sentences.
     """
 
     name: str
@@ -52,6 +55,23 @@ class Table:
     target: str
     X: np.ndarray
     y: np.ndarray
+    schema: Schema | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the target's columns."""
+        return tuple(column.name for column in self.schema.targets) if self.schema else (self.target,)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes to predict; none where numbers are."""
+        return self.schema.classes if self.schema else ()
+
+    @property
+    def task(self) -> str:
+        """What is predicted: `classification` or `regression`."""
+        return CLASSIFICATION if self.classes else REGRESSION
 
     @property
     def origin(self) -> str:
@@ -65,8 +85,11 @@ class Table:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the names (as JSON) and of the float64 values, X by rows and then y, little-endian."""
-        names = json.dumps({"features": self.features, "target": self.target}, sort_keys=True)
+        """Digest of names and schema (as JSON) and of float64 values, X by rows and then y, little-endian."""
+        said: dict[str, Any] = {"features": self.features, "target": self.target}
+        if self.schema:
+            said["schema"] = self.schema.text()
+        names = json.dumps(said, sort_keys=True)
         return sha256_of(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
 
 
@@ -85,18 +108,34 @@ def target_label(table: str, target: str) -> str:
 
 
 def load(
-    data: str, *, target: str | None = None, drop: tuple[str, ...] = (), sha256: str | None = None
+    data: str,
+    *,
+    sha256: str | None = None,
+    target: str | None = None,
+    drop: tuple[str, ...] = (),
+    task: str | None = None,
+    preprocess: str = PLAIN,
+    categorical: tuple[str, ...] = (),
+    impute: str | None = None,
+    unknown: str = IGNORE,
 ) -> Table:
     """Reads a table.
 
     Args:
         data: `boston`, `diabetes`, or the path of a .csv (with or without header) or .parquet file.
-        target: Column to predict; needed for a file. Columns without header are named 0, 1, 2, ….
-        drop: Columns to leave out.
         sha256: The digest that it must have; None takes any table.
+        target: Column to predict, or several with commas; needed for a file. Columns without header are named
+            0, 1, 2, ….
+        drop: Columns to leave out.
+        task: `regression` or `classification`; None takes what the target holds.
+        preprocess: `auto` takes texts, booleans, dates and missing values as they are, and leaves out the
+            rows without a target; `none` refuses them.
+        categorical: Columns that hold categories.
+        impute: Where given, values may be missing.
+        unknown: As a `Schema` has it.
 
     Raises:
-        DataError: The table is not there, or cannot be trained on, naming file, column and row; or it is
+        DataError: The table is not there, or cannot be trained on, naming file, columns and rows; or it is
             another one.
     """
     frame, source, usual_target = _read_source(data)
@@ -108,29 +147,44 @@ def load(
             f"{source} has no target named. Name the column to predict with --target: "
             f"there is {', '.join(columns)}."
         )
-    for column in (target, *drop):
+    targets = (target,) if target in columns else tuple(part.strip() for part in target.split(","))
+    for column in (*targets, *drop, *categorical):
         if column not in columns:
             raise DataError(f"{source} has no column {column!r}. {name_among(column, columns)}")
-    if target in drop:
+    if both := [column for column in targets if column in drop]:
         raise DataError(
-            f"{source}: {target} is both the target and dropped. Keep it, or name another --target."
+            f"{source}: {both[0]} is both the target and dropped. Keep it, or name another --target."
         )
-    features = tuple(column for column in columns if column != target and column not in drop)
+    features = tuple(column for column in columns if column not in targets and column not in drop)
     if not features:
         raise DataError(f"{source} has no feature left beside the target {target}. Drop fewer columns.")
+    remarks = []
+    if preprocess == AUTO and (empty := frame[list(targets)].isna().any(axis=1)).any():
+        frame = frame[~empty].reset_index(drop=True)
+        remarks.append(f"{source}: {empty.sum()} row(s) without {target} are left out.")
     if len(frame) < 2:
         raise DataError(f"{source} has {len(frame)} row(s), but training needs at least 2. Add rows.")
-    numbers = numeric(frame, (*features, target), source, kept=(target,))
-    for index, column in enumerate((*features, target)):
-        if np.all(numbers[:, index] == numbers[0, index]):
-            advice = f"Try --drop {column}." if column != target else "There is nothing to predict."
-            raise DataError(
-                f"{source}: column {column} is {numbers[0, index]:g} in every row, from row 1 to row "
-                f"{len(frame)}, so it says nothing. {advice}"
-            )
-    X = np.ascontiguousarray(numbers[:, :-1])
-    y = np.ascontiguousarray(numbers[:, -1])
-    table = Table(name=name, source=source, features=features, target=target, X=X, y=y)
+    asked = Asked(
+        features=features,
+        targets=targets,
+        task=task,
+        takes_all=preprocess == AUTO,
+        categorical=categorical,
+        takes_missing=impute is not None,
+        unknown=unknown,
+    )
+    command = ["reproven", "train", "--data", data, "--target", target, "--preprocess", AUTO]
+    schema, X, y = taken(frame, asked, source, command=command, drop=drop)
+    table = Table(
+        name=name,
+        source=source,
+        features=features,
+        target=target,
+        X=X,
+        y=y if len(targets) > 1 else np.ascontiguousarray(y[:, 0]),
+        schema=None if schema.is_plain and len(targets) == 1 else schema,
+        remarks=(*remarks, *hints(schema, y, source, task=task)),
+    )
     if sha256 not in (None, table.sha256):
         raise DataError(
             f"{source} has the digest {table.sha256}, but the recipe wants {sha256}: "

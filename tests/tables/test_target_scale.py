@@ -17,7 +17,7 @@ from reproven import Recipe, Trained, audit, export, replay, resume, revive, tra
 from reproven.errors import RevivalError
 from reproven.files.models import read_torch
 from reproven.networks import MLPModule, Regressor, unset
-from reproven.serving import ServedRegressor
+from reproven.serving import ServedModel
 from reproven.store.tags import DESCRIPTION
 from reproven.values.metrics import worse_than_mean
 from stopping import outcome, stopped
@@ -46,17 +46,20 @@ def sold(houses: Path, uri: str, tmp_path_factory: pytest.TempPathFactory) -> Tr
 
 
 def test_own_tables_are_standardised_and_the_notebook_s_are_not() -> None:
-    assert Recipe(data="houses.csv").standardise_target is True
+    assert Recipe(data="houses.csv").standardise_target is None  # until its target is known
+    assert Recipe(data="houses.csv", task="regression").standardise_target is True
+    assert Recipe(data="houses.csv", task="classification").standardise_target is False
     assert Recipe(data="houses.csv", standardise_target=False).standardise_target is False
     assert Recipe(data="boston").standardise_target is Recipe(data="diabetes").standardise_target is False
     assert Recipe(standardise_target=True).standardise_target is True
 
 
 def test_a_recipe_from_before_there_was_such_a_field_means_the_target_as_it_is() -> None:
-    plain = Recipe(data="houses.csv", standardise_target=False)
+    held: dict[str, Any] = {"data": "houses.csv", "data_sha256": "0" * 64, "task": "regression"}
+    plain = Recipe(**held, standardise_target=False)
     assert "standardise_target" not in plain.to_json()
     assert Recipe.from_json(plain.to_json()) == plain
-    scaled = Recipe(data="houses.csv")
+    scaled = Recipe(**held)
     assert json.loads(scaled.to_json())["standardise_target"] is True
     assert Recipe.from_json(scaled.to_json()) == scaled
     assert scaled.sha256 != plain.sha256
@@ -75,7 +78,7 @@ def test_errors_and_predictions_are_in_the_target_s_unit_and_the_loss_is_not(
     found = [revive(sold.run_id, form, tracking_uri=uri)(raw) for form in forms]
     assert all(torch.equal(one, found[0]) for one in found)
     assert abs(found[0].mean().item() - frame["price"].mean()) < 10_000
-    served = ServedRegressor(revive(sold.run_id, "registered", tracking_uri=uri))
+    served = ServedModel(revive(sold.run_id, "registered", tracking_uri=uri))
     assert np.array_equal(served.predict(frame), found[0].detach().numpy())
     assert client.get_run(sold.run_id).data.params["standardise_target"] == "true"
 

@@ -1,0 +1,192 @@
+"""Kinds: what a table's columns hold, told by their values, and all that stands against training on them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from reproven.errors import DataError
+from reproven.files.columns import (
+    CATEGORY,
+    DATE,
+    NUMBER,
+    Column,
+    Schema,
+    gathered,
+    kind_of,
+    ordered,
+    texts_of,
+    told,
+)
+from reproven.values.choices import CLASSIFICATION
+
+_FEW = 20  # different texts that a column of categories may have, however few its rows are
+_FEW_NUMBERS, _ENOUGH_ROWS = 10, 30  # so few whole numbers in so many rows may be classes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a recipe asks of a table's columns.
+
+    Attributes:
+        features: Names of the feature columns.
+        targets: Names of the target's columns.
+        task: `regression` or `classification`; None takes what the target holds.
+        takes_all: Whether features may be texts, booleans and dates.
+        categorical: Columns that hold categories, whatever their values are.
+        takes_missing: As a `Schema` has it; likewise `unknown`.
+    """
+
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    task: str | None
+    takes_all: bool
+    categorical: tuple[str, ...]
+    takes_missing: bool
+    unknown: str
+
+
+def taken(
+    frame: pd.DataFrame, asked: Asked, source: str, *, command: Sequence[str], drop: Sequence[str]
+) -> tuple[Schema, np.ndarray, np.ndarray]:
+    """What a table's columns hold, its features, (rows, numbers), and its targets, (rows, targets), float64.
+
+    Args:
+        frame: Columns as read, of at least two rows.
+        asked: What is wanted of them.
+        source: What errors call the table.
+        command: The command that would take any table, but for what it must drop.
+        drop: What is dropped already.
+
+    Raises:
+        DataError: A column cannot be trained on; names all such columns, and what would take the table.
+    """
+    schema = _schema(frame, asked)
+    _refuse_targets(schema.targets, len(frame), source)
+    values, bad, useless = _looked_at(frame, asked, schema)
+    if bad or useless:
+        advice = _advice(bad, useless, asked.targets)
+        if bad and not asked.takes_all:
+            advice += _as_it_is(frame, asked, command, drop)
+        raise DataError(f"{source}: {told(bad | useless)}{advice}")
+    width = values.shape[1] - len(asked.targets)
+    X, y = (np.ascontiguousarray(part) for part in (values[:, :width], values[:, width:]))
+    return schema, X, y
+
+
+def _schema(frame: pd.DataFrame, asked: Asked) -> Schema:
+    is_open = asked.task is None and len(asked.targets) == 1
+    of_target = CATEGORY if asked.task == CLASSIFICATION else None if is_open else NUMBER
+    return Schema(
+        features=tuple(
+            _column(
+                frame[name], CATEGORY if name in asked.categorical else None if asked.takes_all else NUMBER
+            )
+            for name in asked.features
+        ),
+        targets=tuple(
+            _column(frame[name], CATEGORY if name in asked.categorical else of_target)
+            for name in asked.targets
+        ),
+        takes_missing=asked.takes_missing,
+        unknown=asked.unknown,
+    )
+
+
+def _column(series: pd.Series, kind: str | None) -> Column:
+    """A column of this kind; of None, of what its values are."""
+    kind = kind or kind_of(series)
+    return Column(str(series.name), kind, ordered(texts_of(series)[1]) if kind == CATEGORY else ())
+
+
+def _looked_at(
+    frame: pd.DataFrame, asked: Asked, schema: Schema
+) -> tuple[np.ndarray, dict[str, str], dict[str, str]]:
+    """All columns as numbers; what is wrong with values, and what with whole columns, by their names."""
+    unknown = schema.unknown
+    features, bad = gathered(frame, schema.features, takes_missing=schema.takes_missing, unknown=unknown)
+    targets, bad_targets = gathered(frame, schema.targets, takes_missing=False, unknown=unknown)
+    values, bad = np.hstack([features, targets]), bad | bad_targets
+    useless, place = {}, 0
+    for column in (*schema.features, *schema.targets):
+        numbers = values[:, place : place + len(column.numbers)]
+        place += len(column.numbers)
+        chosen = (*asked.categorical, *asked.targets)
+        if column.name not in bad and (why := _useless(column, numbers, is_chosen=column.name in chosen)):
+            useless[column.name] = f"column {column.name} {why}"
+    return values, bad, useless
+
+
+def _useless(column: Column, numbers: np.ndarray, *, is_chosen: bool) -> str | None:
+    """Why a column says nothing, in words that follow its name; None where it may say something."""
+    rows, there = len(numbers), int((~np.isnan(numbers[:, 0])).sum())
+    if not there or bool(np.all(numbers == numbers[0])):
+        first = numbers[0, 0]
+        value = column.levels[int(first)] if there and column.kind == CATEGORY else f"{first:g}"
+        shown = value if there else "missing"
+        return f"is {shown} in every row, from row 1 to row {rows}, so it says nothing"
+    if column.kind == CATEGORY and not is_chosen and len(column.levels) > max(_FEW, there / 2):
+        return f"has {len(column.levels)} different texts in {rows} rows, as names and identifiers have"
+    return None
+
+
+def _advice(bad: Collection[str], useless: Collection[str], targets: Sequence[str]) -> str:
+    drop = [name for name in (*bad, *useless) if name not in targets]
+    out = f"--drop {','.join(drop)}"
+    if bad:
+        which = "the column" if len(drop) == 1 else "the columns"
+        return (
+            f"Mend or remove the row, or leave {which} out with {out}." if drop else "Mend or remove the row."
+        )
+    return f"Try {out}." if drop else "There is nothing to predict."
+
+
+def _as_it_is(frame: pd.DataFrame, asked: Asked, command: Sequence[str], drop: Sequence[str]) -> str:
+    """The one command that would take a table as it is; nothing where none would."""
+    whole = frame.dropna(subset=list(asked.targets)).reset_index(drop=True)
+    wide = replace(asked, takes_all=True, takes_missing=True)
+    if len(whole) < 2:
+        return ""
+    _, bad, useless = _looked_at(whole, wide, _schema(whole, wide))
+    left = [*drop, *bad, *useless]
+    if set(left) & set(asked.targets) or set(left) >= {*asked.features}:
+        return ""
+    drops = ["--drop", ",".join(left)] if left else []
+    return f"\nOr take it as it is: {shlex.join([*command, *drops])}"
+
+
+def _refuse_targets(targets: Sequence[Column], rows: int, source: str) -> None:
+    for column in targets:
+        if column.kind == DATE:
+            raise DataError(
+                f"{source}: the target {column.name} holds dates, but must hold numbers or classes. "
+                "Name another --target."
+            )
+        if len(column.levels) > max(_FEW, rows / 2):
+            raise DataError(
+                f"{source}: the target {column.name} has {len(column.levels)} classes in {rows} rows, so "
+                "most have one row alone. Name another --target."
+            )
+
+
+def hints(schema: Schema, y: np.ndarray, source: str, *, task: str | None) -> Iterator[str]:
+    """What the user of a table may want to know of its target, in sentences.
+
+    Args:
+        schema: What the table's columns hold.
+        y: Targets, (rows, targets).
+        source: What errors call the table.
+        task: What was asked for.
+    """
+    (column, *others), values = schema.targets, np.unique(y[:, 0])
+    may_be_classes = task is None and column.kind == NUMBER and not others
+    is_few = len(values) <= _FEW_NUMBERS and len(y) >= _ENOUGH_ROWS and bool(np.all(values == values.round()))
+    if may_be_classes and is_few:
+        yield (
+            f"{source}: the target {column.name} holds {len(values)} different whole numbers. If they are "
+            "classes, give --task classification."
+        )

@@ -1,0 +1,266 @@
+"""Datasets: a table split into rows for training and testing, and standardised by its training rows alone.
+
+It makes the tensors that training sees, knows nothing of files or MLflow, and draws from no global generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reproven.errors import DataError
+from reproven.files.columns import CATEGORY, NUMBER, REFUSE
+from reproven.files.texts import json_text
+from reproven.tables.data import Table, sha256_of
+from reproven.tables.encoding import Encoding, fit
+from reproven.values.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A table split into training and testing rows, standardised by its training rows alone.
+
+    Attributes:
+        table: Where it comes from.
+        train_rows: Row numbers in the table, int64; ascending where there is no test split.
+        test_rows: The others; none where the test size is 0.
+        mean: Mean of each number that the network sees over the training rows, (numbers,) float64.
+        scale: Standard deviation of each, (numbers,) float64; 1 where it would be 0.
+        target_mean: Likewise of the target, () float64 or (targets,), where it is standardised; None where it
+            is taken as it is.
+        target_scale: Likewise its standard deviation.
+        encoding: How the table's numbers become those; None where they are taken as they are.
+    """
+
+    table: Table
+    train_rows: np.ndarray
+    test_rows: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    target_mean: np.ndarray | None = None
+    target_scale: np.ndarray | None = None
+    encoding: Encoding | None = None
+
+    @cached_property
+    def split_sha256(self) -> str:
+        """Digest of the numbers of training and of testing rows, in order, as little-endian int64."""
+        train, test = (rows.astype("<i8").tobytes() for rows in (self.train_rows, self.test_rows))
+        return sha256_of(train, b"|", test)
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The rows by `train` and, where some are held out, `test`."""
+        both = {"train": self.train_rows, "test": self.test_rows}
+        return {name: rows for name, rows in both.items() if len(rows)}
+
+    @cached_property
+    def observed(self) -> dict[str, np.ndarray]:
+        """The target as it is in each part's rows, float32; of classes, their places, int64."""
+        kind = np.int64 if self.table.classes else np.float32
+        return {name: self.table.y[rows].astype(kind) for name, rows in self.parts.items()}
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """All that was fitted to the training rows as Python values, by the names that a model has for it."""
+        found: dict[str, Any] = {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        if self.target_mean is not None and self.target_scale is not None:
+            found |= {"target_mean": self.target_mean.tolist(), "target_scale": self.target_scale.tolist()}
+        if self.encoding is not None:
+            found |= self.encoding.numbers
+        if self.table.schema is not None:
+            found["schema"] = self.table.schema.text()
+        return found
+
+    @property
+    def fitted_text(self) -> str:
+        """The file with what a state_dict lacks to predict: columns, means and deviations, exactly."""
+        columns: dict[str, Any] = {"features": list(self.table.features), "target": self.table.target}
+        if self.encoding is not None:
+            columns["numbers"] = list(self.encoding.names)
+        return json_text(columns | self.fitted)
+
+    def part_sha256(self, rows: np.ndarray) -> str:
+        """Digest of the table's digest and the numbers of some of its rows."""
+        return sha256_of(self.table.sha256.encode(), rows.astype("<i8").tobytes())
+
+    def tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Standardised features, (rows, numbers) float32, and targets as trained on.
+
+        These are float32, (rows,) or (rows, targets); of classes their places, int64.
+        """
+        import torch
+
+        X, y = (encoded(self.table.X[rows], self.encoding) - self.mean) / self.scale, self.table.y[rows]
+        if self.table.classes:
+            return torch.from_numpy(X.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
+        if self.target_mean is not None:
+            y = (y - self.target_mean) / self.target_scale
+        return torch.from_numpy(X.astype(np.float32)), torch.from_numpy(y.astype(np.float32))
+
+    def frame(self, rows: np.ndarray) -> pd.DataFrame:
+        """Raw rows of the features, with the columns' names."""
+        if self.table.schema is not None:
+            return self.table.schema.frame(self.table.X[rows])
+        return pd.DataFrame(self.table.X[rows], columns=list(self.table.features))
+
+
+def split(
+    table: Table,
+    *,
+    test_size: float,
+    seed: int,
+    standardise_target: bool = False,
+    impute: str | None = None,
+) -> Dataset:
+    """Splits a table, and fits encoding and standardisation to its training rows.
+
+    Args:
+        table: The whole table.
+        test_size: Share of the rows for testing, at least 0 and less than 1; rounded up to whole rows.
+        seed: Seed of the split, as scikit-learn's `random_state`.
+        standardise_target: Whether the target is standardised too.
+        impute: What stands for a missing number, as `encoding.fit` has it.
+
+    Raises:
+        DataError: No row is left for training, or a category that must be known is in no training row.
+
+    Source: sklearn.model_selection.train_test_split (scikit-learn 1.9), whose rows these are for numbers.
+    """
+    rows = np.arange(len(table.y))
+    train_rows, test_rows = rows, rows[:0]
+    if test_size:
+        held_out = int(np.ceil(test_size * len(rows)))
+        if held_out >= len(rows):
+            raise DataError(
+                f"{table.source} has {len(rows)} rows, and test_size {test_size} leaves none to train on. "
+                "Try --test-size 0.2."
+            )
+        order = np.random.RandomState(seed).permutation(len(rows))
+        test_rows, train_rows = taken(order, held_out, table.y if table.classes else None)
+    encoding = _encoding(table, train_rows, impute)
+    mean, scale = standardisation(encoded(table.X[train_rows], encoding))
+    found = Dataset(
+        table=table,
+        train_rows=train_rows,
+        test_rows=test_rows,
+        mean=mean,
+        scale=scale,
+        encoding=encoding,
+    )
+    if not standardise_target:
+        return found
+    y = table.y[train_rows]
+    target_mean, target_scale = standardisation(y.reshape(len(y), -1))
+    shape = y.shape[1:]
+    return replace(found, target_mean=target_mean.reshape(shape), target_scale=target_scale.reshape(shape))
+
+
+def taken(order: np.ndarray, count: int, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """So many rows from the front of an order, and the others, both in that order.
+
+    Args:
+        order: Row numbers.
+        count: How many are taken, fewer than there are.
+        classes: The class of each row of the table, so that each gives its share, by largest remainders, and
+            keeps one row at least; None where rows have none.
+
+    Source: Hamilton's method of largest remainders, as in Balinski & Young (1982), "Fair Representation".
+    """
+    if classes is None:
+        return order[:count], order[count:]
+    own = classes[order]
+    different, sizes = np.unique(own, return_counts=True)
+    shares = sizes * count / len(order)
+    wanted = np.minimum(np.floor(shares), sizes - 1).astype(int)
+    for place in np.argsort(-(shares - wanted), kind="stable"):
+        if wanted.sum() < count and wanted[place] < sizes[place] - 1:
+            wanted[place] += 1
+    is_taken = np.zeros(len(order), bool)
+    for label, number in zip(different, wanted, strict=True):
+        is_taken[np.flatnonzero(own == label)[:number]] = True
+    return order[is_taken], order[~is_taken]
+
+
+def encoded(X: np.ndarray, encoding: Encoding | None) -> np.ndarray:
+    """A table's numbers, (rows, numbers) float64, as the network sees them before they are standardised."""
+    if encoding is None:
+        return X
+    import torch
+
+    from reproven import networks
+
+    numbers = (torch.from_numpy(part) for part in (X, encoding.source, encoding.fill, encoding.code))
+    found: np.ndarray = networks.encoded(*numbers).numpy()
+    return found
+
+
+def _encoding(table: Table, train_rows: np.ndarray, impute: str | None) -> Encoding | None:
+    """What is fitted where features may be more than numbers that are there.
+
+    Raises:
+        DataError: A category that must be known is in no training row.
+    """
+    schema = table.schema
+    if schema is None or not (schema.takes_missing or any(c.kind != NUMBER for c in schema.features)):
+        return None
+    place = 0
+    for column in schema.features:
+        if column.kind == CATEGORY and schema.unknown == REFUSE:
+            seen = set(table.X[train_rows, place])
+            strange = [row for row in range(len(table.X)) if not _is_known(table.X[row, place], seen)]
+            if strange:
+                level = column.levels[int(table.X[strange[0], place])]
+                raise DataError(
+                    f"{table.source}: column {column.name}, row {strange[0] + 1} is {level!r}, which no "
+                    "training row has, and unknown is refuse. Try another --split-seed, or --unknown ignore."
+                )
+        place += len(column.numbers)
+    return fit(schema, table.X[train_rows], impute=impute or "median")
+
+
+def _is_known(value: float, seen: set[float]) -> bool:
+    return bool(np.isnan(value)) or value in seen
+
+
+def dataset_of(recipe: Recipe, table: Table) -> Dataset:
+    """A recipe's table, split, encoded and standardised as it says.
+
+    Raises:
+        DataError: As for `split`.
+    """
+    return split(
+        table,
+        test_size=recipe.test_size,
+        seed=recipe.split_seed or 0,
+        standardise_target=bool(recipe.standardise_target),
+        impute=recipe.impute,
+    )
+
+
+def standardisation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, (columns,) float64 each; 1 for a constant column.
+
+    These are the bits of sklearn.preprocessing.StandardScaler (a test compares them). It is written out
+    because importing scikit-learn takes longer than training the default network.
+
+    Args:
+        X: Features, (rows, columns) float64.
+
+    Source: the corrected two-pass algorithm in Chan, Golub & LeVeque (1983), "Algorithms for computing
+        the sample variance: analysis and recommendations", equation 1.7.
+    """
+    rows = len(X)
+    mean = X.sum(axis=0) / rows
+    deviation = X - mean
+    correction = deviation.sum(axis=0) ** 2 / rows
+    variance = ((deviation**2).sum(axis=0) - correction) / rows
+    epsilon = np.finfo(np.float64).eps
+    rounding = rows * epsilon * variance + (rows * mean * epsilon) ** 2  # its bound on the error
+    return mean, np.where(variance <= rounding, 1.0, np.sqrt(variance))
