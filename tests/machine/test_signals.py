@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,3 +32,22 @@ def test_a_training_in_another_thread_stops_where_it_is_told_to(uri: str) -> Non
     assert not book.is_held
     assert book.newest_checkpoint == book.steps_done == 6
     assert resume(book.id, tracking_uri=uri).failure is None
+
+
+def told(then: Exception | None = None) -> None:
+    """A block that is told to stop, looks at it never, and ends so."""
+    with signals.noticed() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        if then is not None:
+            raise then
+
+
+def test_a_signal_that_comes_too_late_to_stop_anything_is_told_to_who_handled_it_before() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        told()
+
+
+def test_a_signal_that_was_taken_up_is_told_once() -> None:
+    with pytest.raises(ValueError, match="it stopped"):
+        told(ValueError("it stopped"))

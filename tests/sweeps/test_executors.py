@@ -68,6 +68,43 @@ def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatc
     assert all(one.metrics["calls"] == 1 for one in ended)
 
 
+#: A process of the pool that waits for a job behind a lock, as where another died that held it; the signal
+#: arrives in a thread beside the main one, as the system may have it.
+IDLE = """
+import multiprocessing, signal, threading, time
+from reproven.sweeps import executors
+
+context = multiprocessing.get_context("spawn")
+executors._begin("native", {}, context.Event())
+lock = context.Lock()
+lock.acquire()
+
+def tell():
+    time.sleep(0.5)  # so that the main thread waits by then; the test holds all the same if it does not
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=tell).start()
+lock.acquire()
+"""
+
+
+def test_a_process_that_waits_for_a_job_ends_when_it_is_told_to() -> None:
+    done = subprocess.run([sys.executable, "-c", IDLE], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_a_process_that_was_told_to_stop_while_it_trained_waits_for_no_other_job() -> None:
+    program = (
+        "from reproven.sweeps import executors\n"
+        "from reproven.sweeps.results import STOPPED\n"
+        "from types import SimpleNamespace\n"
+        "print(executors._called(lambda: 3), flush=True)\n"
+        "executors._called(lambda: SimpleNamespace(state=STOPPED))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, b"3\n")
+
+
 #: What a user may write: without `if __name__ == "__main__"`.
 PROGRAM = """
 import operator

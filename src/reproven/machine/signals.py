@@ -36,6 +36,8 @@ def stop() -> None:
 def noticed() -> Iterator[Stop]:
     """Notes the first signal to stop instead of stopping; a second one raises KeyboardInterrupt at once.
 
+    One that comes when nothing is left to be stopped is not lost: who handled it before is told of it then.
+
     Outside the main thread, where Python handles no signals, only `stop` is noted.
     """
     stop = Stop()
@@ -51,10 +53,13 @@ def noticed() -> Iterator[Stop]:
 def _noting(stop: Stop) -> Iterator[None]:
     """Has the signals noted, in the main thread."""
 
+    late: list[int] = []
+
     def note(number: int, _: object) -> None:
         if stop.number is not None:
             raise KeyboardInterrupt(number)
         stop.number = number
+        late.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -66,6 +71,11 @@ def _noting(stop: Stop) -> Iterator[None]:
     }
     try:
         yield
+    except BaseException:
+        late.clear()  # it was taken up, or something else ended the block
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        for number in map(signal.Signals, late):
+            signal.raise_signal(number)

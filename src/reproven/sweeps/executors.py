@@ -28,7 +28,7 @@ from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, ReprovenError
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.places import CLUSTER
-from reproven.sweeps.results import REFUSED, Child
+from reproven.sweeps.results import REFUSED, STOPPED, Child
 from reproven.sweeps.worker import stop, work
 
 _ATTEMPTS = 3  # at a job whose process was killed
@@ -178,9 +178,20 @@ class _Processes(ProcessPoolExecutor):
         """Hands a call out; where that starts a process, it is told to run what is the main module now."""
         main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         try:
-            return super().submit(fn, *args, **kwargs)
+            return super().submit(_called, fn, *args, **kwargs)
         finally:
             sys.modules["__main__"] = main
+
+
+def _called(call: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+    """Calls it; a process that was told to stop meanwhile ends, for it would wait for a next call.
+
+    What it waits for is behind a lock, and another process that ends may hold that for ever.
+    """
+    found = call(*args, **kwargs)
+    if getattr(found, "state", None) == STOPPED:
+        os._exit(128 + signal.SIGTERM)
+    return found
 
 
 def _begin(profile: str, variables: dict[str, str], begun: Event) -> None:
@@ -191,7 +202,7 @@ def _begin(profile: str, variables: dict[str, str], begun: Event) -> None:
             os.environ[name] = variables[name]
     profiles.prefer(profile)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
-    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python waits for a lock that is waited for
     threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()
     begun.set()
 
