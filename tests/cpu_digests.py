@@ -46,6 +46,17 @@ def recipes(profile: str, quick: bool) -> dict[str, Recipe]:
     for scheme in () if quick else (s for s in INIT_SCHEMES if s != "dirac"):
         init = SCHEMES.get(scheme, scheme)
         found[f"init {scheme}"] = Recipe(optimizer="adam", init=init, epochs=1, profile=profile)
+    of_classes: dict[str, Any] = {
+        "task": "classification",
+        "optimizer": "adam",
+        "epochs": 3,
+        "profile": profile,
+    }
+    found["classes"] = Recipe(target="RAD", **of_classes)
+    for loss in () if quick else ("l1", "huber", "smooth_l1"):
+        found[loss] = Recipe(loss=loss, epochs=3, profile=profile)
+    if not quick:
+        found["two classes"] = Recipe(target="CHAS", loss="bce_with_logits", **of_classes)
     found["wide"] = Recipe(hidden=(50, 33), optimizer="adam", epochs=2, profile=profile)
     return found
 

@@ -257,7 +257,9 @@ def _read_dates(series: pd.Series, column: Column, unknown: str) -> tuple[np.nda
     """Year, month, day of the week (Monday is 0) and of the year, (rows, 4), and which are dates, (rows,)."""
     codes, uniques = pd.factorize(series)
     found = pd.DatetimeIndex([_as_date(value) for value in uniques])
-    parts = np.column_stack([found.year, found.month, found.dayofweek, found.dayofyear]).astype(np.float64)
+    parts = np.column_stack([found.year, found.month, found.day_of_week, found.day_of_year]).astype(
+        np.float64
+    )
     values = np.vstack([parts, np.full(len(OF_DATE), np.nan)])[codes]
     return values, ~np.isnan(values[:, 0])
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reproven.arithmetic import profiles
+from reproven.errors import InvalidInput
 from reproven.machine import environment
 from reproven.tables import data
 from reproven.tables.data import Table
@@ -54,6 +55,13 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
     device = _device(recipe)
     profile = profiles.chosen(recipe.profile, device, taken_up)
     table = load(recipe.data, sha256=recipe.data_sha256, **recipe.of_table)
+    if recipe.loss == "bce_with_logits" and table.classes and len(table.classes) != 2:
+        raise InvalidInput(
+            [
+                f"loss is bce_with_logits, which tells two classes, but {table.target} has "
+                f"{len(table.classes)}. Try --loss cross_entropy."
+            ]
+        )
     held = replace(
         recipe,
         data=table.name,
