@@ -51,7 +51,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kind = draw.choice(["rose", "lily", "iris"], ROWS, p=[0.6, 0.3, 0.1])
     frame = pd.DataFrame(
         {
-            "height": draw.normal(0, 1, ROWS) + 3 * (kind == "lily"),
+            "height": draw.normal(0, 1, ROWS) + 8 * (kind == "lily"),
             "colour": np.where(kind == "iris", "blue", draw.choice(["red", "white"], ROWS)).astype(object),
             "seen": pd.date_range("2025-03-01", periods=ROWS).strftime("%Y-%m-%d"),
             "kind": kind,
