@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reproven.errors import InvalidInput
-from reproven.values.choices import OPTIMIZERS, layer_names
+from reproven.values.choices import OPTIMIZERS, layer_names, usual_epochs
 from reproven.values.recipe import OPTIONS, Recipe
 
 
@@ -231,3 +231,19 @@ def test_layer_names_are_those_of_the_networks() -> None:
         network = build_mlp(variant, 4, (3, 2, 5), init="default", bias=None, seed=0)
         named = {name for name, module in network.named_modules() if name and list(module.parameters())}
         assert set(layer_names(variant, (3, 2, 5))) == named
+
+
+def test_a_table_of_one_s_own_is_trained_by_other_settings_than_the_notebook_s() -> None:
+    notebook, own = Recipe(), Recipe(data="houses.csv")
+    assert (notebook.optimizer, notebook.lr, notebook.batch_size, notebook.epochs) == ("sgd", 0.001, 128, 30)
+    assert (notebook.momentum, notebook.weight_decay) == (0, 0)
+    assert (own.optimizer, own.lr, own.batch_size) == ("sgd", 0.003, 32)
+    assert (own.momentum, own.weight_decay) == (0.9, 0.003)
+    assert own.epochs is None  # until its rows are known
+    chosen = Recipe(data="houses.csv", optimizer="sgd", lr=0.1)
+    assert (chosen.momentum, chosen.weight_decay, chosen.lr) == (0, 0, 0.1)
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(1, 400), (80, 334), (800, 40), (1600, 20), (10**6, 20)])
+def test_a_table_of_one_s_own_is_gone_through_for_a_thousand_updates(rows: int, epochs: int) -> None:
+    assert usual_epochs(rows, 32) == epochs

@@ -146,7 +146,7 @@ def train(
         tracking_uri=without_credentials(address(tracking_uri)),
         experiment=experiment or "Default",
         name=run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
-        histogram_every=histogram_every or math.ceil(recipe.epochs / 3),
+        histogram_every=histogram_every or math.ceil(made.recipe.epochs / 3),
         parent=parent,
         adopted=run_of_mlflow() if parent is None else None,
         checkpoint_every=checkpoint_every,

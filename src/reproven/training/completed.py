@@ -6,6 +6,7 @@ imports torch only where it must ask for a GPU, and it makes nothing of what tra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from reproven.errors import InvalidInput
 from reproven.machine import environment
 from reproven.tables import data
 from reproven.tables.data import Table
-from reproven.values.choices import BUNDLED
+from reproven.values.choices import BUNDLED, usual_epochs
 from reproven.values.recipe import Recipe
 
 
@@ -68,10 +69,16 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
         data_sha256=table.sha256,
         target=table.target,
         task=table.task,
+        epochs=recipe.epochs or usual_epochs(rows_that_train(len(table.y), recipe), recipe.batch_size),
         device=device,
         profile=profile,
     )
     return Completed(recipe=held, table=table)
+
+
+def rows_that_train(rows: int, recipe: Recipe) -> int:
+    """How many of a table's rows are not held out; at least one, as `split` has it or says."""
+    return max(1, rows - math.ceil(recipe.test_size * rows))
 
 
 def _device(recipe: Recipe) -> str:

@@ -34,6 +34,7 @@ from reproven.values.choices import (
     VARIANTS,
     contradictions,
     those_with,
+    usual,
 )
 from reproven.values.options import Option
 from reproven.values.schemes import INIT_SCHEMES, spell_init
@@ -66,9 +67,11 @@ class Recipe:
     """One training run, determined: equal recipes on equal machines give equal bits.
 
     Optimizer options left at None take torch's default for the chosen optimizer; those that it does not
-    have stay None, and giving one is an error. `split_seed` left at None is `seed`, and
-    `standardise_target` is true for every table but the bundled ones. Once a table is read
-    (`data.load`), `data` is its name, `target` its target and `data_sha256` its digest.
+    have stay None, and giving one is an error. `split_seed` left at None is `seed`. Optimizer, learning rate,
+    batch size and epochs left at None are the notebook's for the bundled tables, and others for one's own.
+    What the table must tell stays None until it is read (`completed`): then `data` is its name, `target` its
+    target, `data_sha256` its digest; `task` and `loss` are those of the target, `standardise_target` is true
+    for numbers of one's own, and `epochs` follows from the rows that train.
 
     Raises:
         InvalidInput: Values are of a wrong type, out of range or contradict each other; it lists all.
@@ -163,8 +166,21 @@ class Recipe:
     loss_arg: tuple[tuple[str, float], ...] = _field(
         (), kinds.amounts("Arguments of the loss, as torch names them.", "delta=0.5", metavar="NAME=VALUE,…")
     )
-    optimizer: str = _field("sgd", kinds.choice("Optimizer.", tuple(OPTIMIZERS)))
-    lr: float = _field(0.001, kinds.number("Learning rate.", "0.001", above=0))
+    optimizer: str = _field(
+        None,
+        kinds.choice(
+            "Optimizer: sgd where not given, on your own table with momentum 0.9 and weight decay 0.003.",
+            tuple(OPTIMIZERS),
+        ),
+    )
+    lr: float = _field(
+        None,
+        kinds.number(
+            "Learning rate: 0.001 for boston and diabetes where not given, 0.003 for your own table.",
+            "0.001",
+            above=0,
+        ),
+    )
     layer_lr: tuple[tuple[str, float], ...] = _field(
         (),
         kinds.amounts(
@@ -197,8 +213,23 @@ class Recipe:
     centered: bool | None = _field(
         None, kinds.flag(f"Divide by the estimated standard deviation ({those_with('centered')}).")
     )
-    epochs: int = _field(30, kinds.whole("Passes over the training rows.", "30", low=1))
-    batch_size: int = _field(128, kinds.whole("Rows in a batch.", "128", low=1))
+    epochs: int = _field(
+        None,
+        kinds.whole(
+            "Passes over the training rows: 30 for boston and diabetes where not given; for your own table "
+            "as many as make 1,000 updates, at least 20 and at most 400.",
+            "30",
+            low=1,
+        ),
+    )
+    batch_size: int = _field(
+        None,
+        kinds.whole(
+            "Rows in a batch: 128 for boston and diabetes where not given, 32 for your own table.",
+            "128",
+            low=1,
+        ),
+    )
     seed: int = _field(12, _seed("Seed of the initial weights and of the order of the rows."))
     device: str = _field("cpu", kinds.choice("Where to train; auto takes a GPU where there is one.", DEVICES))
     profile: str | None = _field(
@@ -315,6 +346,7 @@ def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {
         name: value if value is None else OPTIONS[name].cast(value) for name, value in values.items()
     }
+    kept |= usual(kept)
     for name, default in OPTIMIZERS[kept["optimizer"]].items():
         kept[name] = default if kept[name] is None else kept[name]
     if kept["data"] in BUNDLED and kept["task"] is None:
