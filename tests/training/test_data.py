@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_a_file_needs_a_target(tmp_path: Path) -> None:
     [
         ("bostn", "Did you mean boston?"),
         ("gone.csv", "gone.csv is not there (looked in "),
-        ("book.xlsx", "neither a bundled table nor a .csv or .parquet file"),
+        ("book.xls", "book.xls is neither a bundled table nor a .csv, .tsv, .txt, "),
     ],
 )
 def test_a_table_that_is_not_there_is_named(name: str, words: str) -> None:
@@ -148,6 +149,26 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet"):
         data.load(str(tmp_path / "t.parquet"), target="y")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("id", range(12), "column id counts the rows, and trains as a feature. Leave it out with --drop id."),
+        ("row no", range(1, 13), "column row no counts the rows, and trains as a feature. Leave it out with --drop 'row no'."),
+        ("", [4, 2, *range(20, 30)], "column Unnamed: 0 has no name, as an index has none, and trains as a feature. Leave it out with --drop 'Unnamed: 0'."),
+        ("", range(12), "column Unnamed: 0 counts the rows, and trains as a feature. Leave it out with --drop 'Unnamed: 0'."),
+        ("year", range(2001, 2013), None),
+        ("id", [0, 2, 1, *range(3, 12)], None),
+        ("few", range(9), None),
+    ],
+)  # fmt: skip
+def test_an_index_that_trains_as_a_feature_is_remarked(
+    tmp_path: Path, name: str, values: Sequence[int], words: str | None
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{name},y\n" + "".join(f"{value},{value % 5}\n" for value in values))
+    assert data.load(str(path), target="y").remarks == ((f"{path}: {words}",) if words else ())
 
 
 def test_the_target_cannot_be_dropped() -> None:

@@ -243,7 +243,9 @@ def _look_at_table(record: Record, place: str | None, report: Report) -> None:
         return
     report.checked.append("the table")
     try:
-        table = data.load(place, target=recipe.target, drop=recipe.drop)
+        table = data.load(
+            place, target=recipe.target, drop=recipe.drop, sep=recipe.sep, decimal=recipe.decimal
+        )
     except (DataError, InvalidInput) as error:
         report.findings.append(f"The table cannot be trained on any more: {error}")
         return

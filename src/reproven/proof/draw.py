@@ -92,7 +92,14 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     place = place_of_table(record, found, table)
     if place is None:
         raise RecordError(f"The table {recipe.data} is not where it was. Say where it is with --data.")
-    known = data.load(place, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    known = data.load(
+        place,
+        target=recipe.target,
+        drop=recipe.drop,
+        sep=recipe.sep,
+        decimal=recipe.decimal,
+        sha256=recipe.data_sha256,
+    )
     dataset = dataset_of(recipe, known)
     kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
     names = list(record.outcome.final_weights)  # in the network's order

@@ -52,7 +52,14 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
     """
     device = _device(recipe)
     profile = profiles.chosen(recipe.profile, device, taken_up)
-    table = load(recipe.data, target=recipe.target, drop=recipe.drop, sha256=recipe.data_sha256)
+    table = load(
+        recipe.data,
+        target=recipe.target,
+        drop=recipe.drop,
+        sep=recipe.sep,
+        decimal=recipe.decimal,
+        sha256=recipe.data_sha256,
+    )
     held = replace(
         recipe, data=table.name, data_sha256=table.sha256, target=table.target, device=device, profile=profile
     )

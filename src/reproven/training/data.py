@@ -5,20 +5,21 @@ Reading refuses what cannot be trained on, naming file, column and row. Nothing 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError, name_among
 from reproven.files.columns import numeric
+from reproven.files.tables import EXACTLY, Read, read_file
 from reproven.values.recipe import BUNDLED
 
 #: Where the bundled numbers come from; datasets/README.md says more.
@@ -26,10 +27,10 @@ _ORIGINS = {
     "boston": "https://lib.stat.cmu.edu/datasets/boston",
     "diabetes": "https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
 }
-#: What makes a pandas before 3.1 read the number that is written, to the last bit; later ones do it anyway.
-_EXACTLY: Any = (
-    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-)
+#: What pandas calls a first column without a name, as it writes its own index.
+_NAMELESS = "Unnamed: 0"
+#: Fewer rows may be in order by chance.
+_FEWEST_COUNTED = 10
 _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
 
 
@@ -44,6 +45,7 @@ class Table:
         target: Name of the target column.
         X: Features, (rows, features) float64.
         y: Target, (rows,) float64.
+        remarks: What may not be as it was meant, in sentences.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Table:
     target: str
     X: np.ndarray
     y: np.ndarray
+    remarks: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -67,10 +70,11 @@ class Table:
     def sha256(self) -> str:
         """Digest of the names (as JSON) and of the float64 values, X by rows and then y, little-endian."""
         names = json.dumps({"features": self.features, "target": self.target}, sort_keys=True)
-        return sha256_of(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
+        numbers = (np.ascontiguousarray(one, dtype="<f8").data for one in (self.X, self.y))
+        return sha256_of(names.encode(), *numbers)
 
 
-def sha256_of(*parts: bytes) -> str:
+def sha256_of(*parts: bytes | memoryview) -> str:
     """Digest of some bytes, one after the other."""
     digest = hashlib.sha256()
     for part in parts:
@@ -85,21 +89,29 @@ def target_label(table: str, target: str) -> str:
 
 
 def load(
-    data: str, *, target: str | None = None, drop: tuple[str, ...] = (), sha256: str | None = None
+    data: str,
+    *,
+    target: str | None = None,
+    drop: tuple[str, ...] = (),
+    sep: str | None = None,
+    decimal: str | None = None,
+    sha256: str | None = None,
 ) -> Table:
     """Reads a table.
 
     Args:
-        data: `boston`, `diabetes`, or the path of a .csv (with or without header) or .parquet file.
+        data: `boston`, `diabetes`, or the path of a file that `tables.read_file` reads.
         target: Column to predict; needed for a file. Columns without header are named 0, 1, 2, ….
         drop: Columns to leave out.
+        sep: What stands between the cells of a text, as for `tables.read_file`; so is `decimal`.
         sha256: The digest that it must have; None takes any table.
 
     Raises:
         DataError: The table is not there, or cannot be trained on, naming file, column and row; or it is
             another one.
     """
-    frame, source, usual_target = _read_source(data)
+    read, source, usual_target = _read_source(data, sep, decimal)
+    frame = read.frame
     name = data if data in BUNDLED else Path(data).name
     target = target or usual_target
     columns = list(frame.columns)
@@ -120,17 +132,23 @@ def load(
         raise DataError(f"{source} has no feature left beside the target {target}. Drop fewer columns.")
     if len(frame) < 2:
         raise DataError(f"{source} has {len(frame)} row(s), but training needs at least 2. Add rows.")
-    numbers = numeric(frame, (*features, target), source, kept=(target,))
-    for index, column in enumerate((*features, target)):
-        if np.all(numbers[:, index] == numbers[0, index]):
+    X = numeric(frame, features, source, kept=())
+    y = numeric(frame, (target,), source, kept=(target,))[:, 0]
+    remarks = read.remarks
+    del read, frame  # as large as X
+    for column, values in (*zip(features, X.T, strict=True), (target, y)):
+        if np.all(values == values[0]):
             advice = f"Try --drop {column}." if column != target else "There is nothing to predict."
             raise DataError(
-                f"{source}: column {column} is {numbers[0, index]:g} in every row, from row 1 to row "
-                f"{len(frame)}, so it says nothing. {advice}"
+                f"{source}: column {column} is {values[0]:g} in every row, from row 1 to row "
+                f"{len(y)}, so it says nothing. {advice}"
             )
-    X = np.ascontiguousarray(numbers[:, :-1])
-    y = np.ascontiguousarray(numbers[:, -1])
-    table = Table(name=name, source=source, features=features, target=target, X=X, y=y)
+    remarks += tuple(
+        f"{source}: column {column} {why}, and trains as a feature. "
+        f"Leave it out with --drop {shlex.quote(column)}."
+        for column, why in _indices(features, X).items()
+    )
+    table = Table(name=name, source=source, features=features, target=target, X=X, y=y, remarks=remarks)
     if sha256 not in (None, table.sha256):
         raise DataError(
             f"{source} has the digest {table.sha256}, but the recipe wants {sha256}: "
@@ -139,64 +157,23 @@ def load(
     return table
 
 
-def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:
+def _indices(features: Sequence[str], X: np.ndarray) -> dict[str, str]:
+    """The features that rather are an index of the rows, each with the reason."""
+    rows = len(X)
+    found = {name: "has no name, as an index has none" for name in features if name == _NAMELESS}
+    ends = np.isin(X[0], (0, 1)) & (X[-1] - X[0] == rows - 1)  # of few columns are all rows looked at
+    for column in np.flatnonzero(ends).tolist() if rows >= _FEWEST_COUNTED else ():
+        if np.array_equal(X[:, column], X[0, column] + np.arange(rows)):
+            found[features[column]] = "counts the rows"
+    return found
+
+
+def _read_source(data: str, sep: str | None, decimal: str | None) -> tuple[Read, str, str | None]:
     if data == "boston":
         with (files("reproven") / "datasets" / "boston.csv").open() as file:
-            return pd.read_csv(file, **_EXACTLY), "boston", "MEDV"
+            return Read(frame=pd.read_csv(file, **EXACTLY)), "boston", "MEDV"
     if data == "diabetes":
         from sklearn.datasets import load_diabetes
 
-        return load_diabetes(as_frame=True, scaled=False).frame, "diabetes", "target"
-    return read_file(Path(data)), data, None
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """The columns of a .csv or .parquet file as they are, whatever their types.
-
-    Raises:
-        DataError: It is not there, not such a file, or empty.
-    """
-    if path.suffix not in (".csv", ".parquet"):
-        near = f"{name_among(str(path), BUNDLED)} " if not path.suffix else ""
-        raise DataError(f"{path} is neither a bundled table nor a .csv or .parquet file. {near}".strip())
-    try:
-        is_there = path.is_file()
-    except OSError as error:
-        raise DataError(f"{str(path)[:100]} cannot be read: {error.strerror}.") from error
-    if not is_there:
-        raise DataError(
-            f"{path} is not there (looked in {Path.cwd()}). Give the full path; under `mlflow run` a "
-            "relative one starts at the project's folder."
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty: 0 bytes. Give a table with a row for each example.")
-    try:
-        frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except DataError:
-        raise
-    except Exception as error:  # pandas and pyarrow have no one class for all that a broken file can be
-        why = str(error).strip() or type(error).__name__
-        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {why}") from error
-    if frame.empty:
-        raise DataError(f"{path} is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
-    frame.columns = [str(column) for column in frame.columns]
-    return frame.reset_index(drop=True)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = next(csv.reader(file), [])
-    header = None if all(_is_number(cell) for cell in first) else 0
-    if header == 0 and (twice := sorted({name for name in first if first.count(name) > 1})):
-        raise DataError(f"{path} has several columns named {', '.join(twice)}. Give each its own name.")
-    options = {"header": header, "skip_blank_lines": False, "encoding": "utf-8-sig", **_EXACTLY}
-    frame: pd.DataFrame = pd.read_csv(path, **options)
-    return frame
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        return Read(frame=load_diabetes(as_frame=True, scaled=False).frame), "diabetes", "target"
+    return read_file(Path(data), sep=sep, decimal=decimal, bundled=BUNDLED), data, None

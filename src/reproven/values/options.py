@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from reproven.files import dialects
+
 MAX_COUNT = 2**31 - 1  # of anything; far more steps than a store takes
 #: What stands for a type in Python, and is brought to it.
 _ALSO: Mapping[type, Any] = {float: Real, int: Integral, tuple: tuple | list | range}
@@ -220,6 +222,33 @@ def choice(help: str, choices: tuple[str, ...]) -> Option:
         example=choices[0],
         choices=choices,
         metavar=f"[{'|'.join(choices)}]",
+    )
+
+
+def separator(help: str) -> Option:
+    """What stands between the cells of a text; it is kept as one would type it."""
+    return Option(
+        help=help,
+        read=str,
+        holds=dialects.is_separator,
+        must="tab, or one character other than letters, digits, quotes and + - . _",
+        example="';'",
+        cast=dialects.spelled,
+        metavar="CHARACTER",
+        has_commas=True,
+    )
+
+
+def decimal(help: str) -> Option:
+    """The mark before the decimals of a number."""
+    return Option(
+        help=help,
+        read=str,
+        holds=lambda value: value in (".", ","),
+        must="a point or a comma",
+        example="','",
+        metavar="[.|,]",
+        has_commas=True,
     )
 
 

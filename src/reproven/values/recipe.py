@@ -75,7 +75,8 @@ class Recipe:
     data: str = _field(
         "boston",
         kinds.text(
-            "Table to train on: boston, diabetes, or a .csv or .parquet file.",
+            "Table to train on: boston, diabetes, or a .csv, .tsv, .txt, .parquet, .feather or .xlsx file; "
+            "the first three may be packed (.csv.gz).",
             "boston",
             metavar="NAME|PATH",
         ),
@@ -90,6 +91,12 @@ class Recipe:
     )
     drop: tuple[str, ...] = _field(
         (), kinds.words("Columns to leave out, with commas or by repeating the option.", "B")
+    )
+    sep: str | None = _field(
+        None, kinds.separator("What stands between the cells of a text; found out where not given.")
+    )
+    decimal: str | None = _field(
+        None, kinds.decimal("Decimal mark of the numbers of a text; found out where not given.")
     )
     standardise_target: bool | None = _field(
         None,
@@ -275,6 +282,13 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             "nesterov is true, but needs momentum greater than 0 and dampening 0. Try --momentum 0.9."
         )
+    problems += [
+        f"{name} is given, but {values['data']} has no such thing: texts have it. Leave it out."
+        for name in ("sep", "decimal")
+        if values[name] is not None and values["data"] in BUNDLED
+    ]
+    if values["sep"] is not None and values["sep"] == values["decimal"]:
+        problems.append("sep and decimal are both ','. Try --sep ';', or leave both out.")
     names = layer_names(values["variant"], tuple(values["hidden"]))
     layers = [name for name, _ in values["layer_lr"]]
     for name in dict.fromkeys(layers):
