@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -174,3 +176,34 @@ def test_an_index_that_trains_as_a_feature_is_remarked(
 def test_the_target_cannot_be_dropped() -> None:
     with pytest.raises(DataError, match="MEDV is both the target and dropped"):
         data.load("boston", drop=("MEDV",))
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from reproven import Recipe, train
+
+def peak():  # getrusage would tell that of the process from which this one was forked
+    return int(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+train(Recipe(epochs=1))  # what is imported and made once is none of the table's
+before = peak()
+train(Recipe(data=sys.argv[1], target="y", epochs=1, batch_size=4096))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_million_rows_train_in_three_times_the_memory_of_their_numbers(tmp_path: Path, kind: str) -> None:
+    numbers = np.random.default_rng(0).normal(size=(1_000_000, 20))
+    frame = pd.DataFrame(numbers, columns=[f"c{i}" for i in range(20)])
+    frame["y"] = numbers[:, :3].sum(axis=1)
+    if kind == "csv":
+        frame.to_csv(tmp_path / "t.csv", index=False)
+    else:
+        frame.to_parquet(tmp_path / "t.parquet")
+    command = [sys.executable, "-c", PEAK, str(tmp_path / f"t.{kind}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert frame.to_numpy().nbytes / 2 < int(done.stdout) <= 3 * frame.to_numpy().nbytes
