@@ -35,7 +35,7 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 def test_the_lock_is_exact_within_every_range_and_installed_here() -> None:
     assert LOCK["torch"] == "2.13.0"
     assert all(re.fullmatch(r"[\w.]+", version) for version in LOCK.values())
-    for name, requirement in requirements("search", "dask").items():
+    for name, requirement in requirements("search", "dask", "excel").items():
         assert requirement.specifier.contains(LOCK[name]), name
         assert {one.operator for one in requirement.specifier} == {">=", "<"}, name
     for name in needed("reproven", "dev") - {"setuptools"}:  # as pip freezes
@@ -75,7 +75,7 @@ def test_what_is_imported_is_declared() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))
     third_party = imported - set(sys.stdlib_module_names) - {"reproven"}
-    assert {names.get(name, name) for name in third_party} <= set(requirements("search", "dask"))
+    assert {names.get(name, name) for name in third_party} <= set(requirements("search", "dask", "excel"))
 
 
 #: Of Unix, or of Linux alone.

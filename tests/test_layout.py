@@ -111,7 +111,7 @@ def test_no_two_names_are_mistaken_for_one_another() -> None:
         ("starts processes", r"\bsubprocess\b|\bos\.(fork|exec|spawn|system)", {"machine"}),
         ("prints", r"\bprint\(|\bclick\.echo\(", {"cli"}),
         ("reads options", r"^\s*(import|from) click\b", {"cli"}),
-        ("reads saved models", r"\bimport pickletools\b|\bimport zipfile\b", {"files"}),
+        ("reads saved models", r"\bimport pickletools\b|\bimport zipfile\b", {"files", "tables"}),
         ("draws", r"^\s*(import|from) matplotlib\b", {"training", "comparisons"}),
         ("tests hypotheses", r"^\s*(import|from) scipy\b", {"comparisons"}),
         ("makes pages", r"^\s*(import|from) jinja2\b", {"comparisons"}),

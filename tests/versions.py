@@ -20,7 +20,11 @@ from programs import NEVER
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-BOUNDED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["search"], *EXTRAS["dask"])]
+USED = ("search", "dask", "excel")
+BOUNDED = [
+    Requirement(text)
+    for text in (*PROJECT["dependencies"], *(one for extra in USED for one in EXTRAS[extra]))
+]
 LOWEST = [
     *(f"{r.name}=={one.version}" for r in BOUNDED for one in r.specifier if one.operator == ">="),
     # MLflow 3.7 admits newer ones, and fails with them
@@ -55,7 +59,7 @@ def built(name: str) -> Path:
         subprocess.run([*pip, torch], check=True)
         (folder / "constraints.txt").write_text("\n".join(others))
         subprocess.run(
-            [*pip, "-c", folder / "constraints.txt", "-e", f"{ROOT}[search,dask]", *TOOLS], check=True
+            [*pip, "-c", folder / "constraints.txt", "-e", f"{ROOT}[{','.join(USED)}]", *TOOLS], check=True
         )
         (folder / "whole").touch()
     return folder / "bin"

@@ -249,6 +249,27 @@ def test_predictions_are_csv_or_json_and_exact(cli: Cli, files: Path) -> None:
     assert Path("out.csv").read_text() == as_csv.stdout
 
 
+def test_what_was_found_out_about_a_table_is_said_once_and_is_in_the_data(cli: Cli) -> None:
+    rows = [f"{i};{i * i % 17},{i % 9};{i * 3},5\n" for i in range(1, 41)]
+    Path("houses.csv").write_text(f"id;area;price\n{''.join(rows)}")
+    said = [
+        "houses.csv is read with --sep ';' --decimal ','.",
+        "houses.csv: column id counts the rows, and trains as a feature. Leave it out with --drop id.",
+    ]
+    asked = ("--data", "houses.csv", "--target", "price", "--epochs", "2", "--experiment", "remarks")
+    found = cli("train", *asked, "--json")
+    assert found.stderr.splitlines() == said
+    run = json.loads(found.stdout)
+    assert run["remarks"] == said
+    predicted = cli("predict", run["run_id"], "houses.csv", "--json")
+    assert predicted.stderr.splitlines() == said[:1]
+    assert json.loads(predicted.stdout)["remarks"] == said[:1]
+    assert "has no column id, area" in cli("predict", run["run_id"], "houses.csv", "--sep", "tab").stderr
+    replayed = cli("replay", run["run_id"])
+    assert replayed.stdout.startswith("IDENTICAL: ")
+    assert replayed.stderr == ""
+
+
 def test_bad_options_of_the_other_commands_are_named(cli: Cli, files: Path) -> None:
     assert "last is 0, but must be a whole number from 1 to 2147483647." in cli("runs", "--last", "0").stderr
     model = str(files / "model.pth")

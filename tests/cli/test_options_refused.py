@@ -68,6 +68,7 @@ BAD: dict[str, list[str]] = {
     "NAME": ["", " ", "a/b", "a:b", "a@b", "a\nb"],
     "ALIAS": ["", " ", "champion"],
     "PATH": ["", " ", "\t"],
+    "CHARACTER": ["", "\x1b", "ab", "\n", '"', "1", "x", ".", "-", "ß", ",;", HUGE],
 }
 #: Options whose values a command looks at late, or that may be empty, as `mlflow run` gives them.
 LATE = {("predict", "output"), ("replay", "more"), ("sweep", "axes"), ("compare", "more")}

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,10 +148,11 @@ def test_processes_that_cannot_start_are_no_lack_of_memory(monkeypatch: pytest.M
 
 def test_a_sweep_as_json_is_what_became_of_each_run_without_its_curve() -> None:
     child = job(1, "one").child(FINISHED, run_id="1", metrics={"test_rmse": 2.0}, curve=(3.0, 2.0))
-    about = {"run_id": "0", "experiment_id": "1", "tracking_uri": "", "artifact_uri": "", "study_sha256": ""}
+    about: dict[str, Any] = dict.fromkeys(("run_id", "experiment_id", "tracking_uri", "artifact_uri"), "0")
+    about["study_sha256"] = ""
     swept = Swept(**about, metric="test_rmse", best="one", seconds=1.5, runs=(child,))
     found = swept.to_dict()
-    assert list(found) == [*about, "metric", "best", "seconds", "runs"]
+    assert list(found) == [*about, "metric", "best", "seconds", "runs", "remarks"]
     assert found["runs"] == [
         {
             "name": "one",

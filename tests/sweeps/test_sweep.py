@@ -71,6 +71,18 @@ def test_a_run_of_a_sweep_is_sound_and_true_and_can_be_promoted(four: Swept, uri
     assert (found.moved, found.version) == (True, "1")
 
 
+def test_a_sweep_remarks_once_on_a_table_that_every_process_reads_alike(uri: str, tmp_path: Path) -> None:
+    rows = [f"{i};{i * i % 17},{i % 9};{i * 3},5\n" for i in range(40)]
+    (tmp_path / "houses.csv").write_text(f"id;area;price\n{''.join(rows)}")
+    asked = study("lr=0.1", base={"data": "houses.csv", "target": "price", "decimal": ","})
+    said: list[str] = []
+    found = sweep(asked, tracking_uri=uri, jobs=1, say=said.append)
+    assert found.remarks == tuple(said)
+    assert said[0] == "houses.csv is read with --sep ';'."
+    assert said[1].startswith("houses.csv: column id counts the rows")
+    assert (len(said), found.count("FINISHED")) == (2, 1)
+
+
 def test_the_runs_are_below_one_that_holds_their_table(four: Swept, client: MlflowClient) -> None:
     parent = client.get_run(four.run_id)
     assert parent.info.status == "FINISHED"

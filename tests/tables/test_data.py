@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +138,7 @@ def test_a_file_needs_a_target(tmp_path: Path) -> None:
     [
         ("bostn", "Did you mean boston?"),
         ("gone.csv", "gone.csv is not there (looked in "),
-        ("book.xlsx", "neither a bundled table nor a .csv or .parquet file"),
+        ("book.xls", "book.xls is neither a bundled table nor a .csv, .tsv, .txt, "),
     ],
 )
 def test_a_table_that_is_not_there_is_named(name: str, words: str) -> None:
@@ -150,6 +153,57 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
         data.load(str(tmp_path / "t.parquet"), target="y")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("id", range(12), "column id counts the rows, and trains as a feature. Leave it out with --drop id."),
+        ("row no", range(1, 13), "column row no counts the rows, and trains as a feature. Leave it out with --drop 'row no'."),
+        ("", [4, 2, *range(20, 30)], "column Unnamed: 0 has no name, as an index has none, and trains as a feature. Leave it out with --drop 'Unnamed: 0'."),
+        ("", range(12), "column Unnamed: 0 counts the rows, and trains as a feature. Leave it out with --drop 'Unnamed: 0'."),
+        ("year", range(2001, 2013), None),
+        ("id", [0, 2, 1, *range(3, 12)], None),
+        ("few", range(9), None),
+    ],
+)  # fmt: skip
+def test_an_index_that_trains_as_a_feature_is_remarked(
+    tmp_path: Path, name: str, values: Sequence[int], words: str | None
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{name},y\n" + "".join(f"{value},{value % 5}\n" for value in values))
+    assert data.load(str(path), target="y").remarks == ((f"{path}: {words}",) if words else ())
+
+
 def test_the_target_cannot_be_dropped() -> None:
     with pytest.raises(DataError, match="MEDV is both the target and dropped"):
         data.load("boston", drop=("MEDV",))
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from reproven import Recipe, train
+
+def peak():  # getrusage would tell that of the process from which this one was forked
+    return int(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+train(Recipe(epochs=1))  # what is imported and made once is none of the table's
+before = peak()
+train(Recipe(data=sys.argv[1], target="y", epochs=1, batch_size=4096))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_million_rows_train_in_three_times_the_memory_of_their_numbers(tmp_path: Path, kind: str) -> None:
+    numbers = np.random.default_rng(0).normal(size=(1_000_000, 20))
+    frame = pd.DataFrame(numbers, columns=[f"c{i}" for i in range(20)])
+    frame["y"] = numbers[:, :3].sum(axis=1)
+    if kind == "csv":
+        frame.to_csv(tmp_path / "t.csv", index=False)
+    else:
+        frame.to_parquet(tmp_path / "t.parquet")
+    command = [sys.executable, "-c", PEAK, str(tmp_path / f"t.{kind}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert frame.to_numpy().nbytes / 2 < int(done.stdout) <= 3 * frame.to_numpy().nbytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,18 @@ def test_split_and_scale_are_those_of_scikit_learn(name: str, test_size: float) 
         assert np.array_equal(dataset.scale, scaler.scale_)
         X, _ = dataset.tensors(test)
         assert np.array_equal(X.numpy(), scaler.transform(table.X[test]).astype(np.float32))
+
+
+def test_tensors_are_made_in_parts_with_the_bits_of_the_whole() -> None:
+    X = np.random.default_rng(0).normal(1e3, 1e-2, (10_001, 3))
+    features = ("a", "b", "c")
+    table = data.Table(name="t", source="t", features=features, target="y", X=X, y=X[:, 0] * X[:, 1])
+    before = table.sha256
+    dataset = split(table, test_size=0.1, seed=3, standardise_target=True)
+    for rows in dataset.parts.values():
+        found, _ = dataset.tensors(rows)
+        assert np.array_equal(found.numpy(), ((X[rows] - dataset.mean) / dataset.scale).astype(np.float32))
+    assert replace(table).sha256 == before  # nothing was written over
 
 
 def test_scale_is_scikit_learn_s_for_awkward_columns_too() -> None:

@@ -53,6 +53,13 @@ def test_spelling_does_not_change_the_recipe() -> None:
     assert spelt.sha256 == plain.sha256
 
 
+def test_a_separator_is_kept_as_it_is_typed_and_is_not_the_decimal_mark() -> None:
+    assert Recipe(data="t.csv", sep="\t") == Recipe.parse({"data": "t.csv", "sep": "tab"})
+    assert '"sep":"tab"' in Recipe(data="t.csv", sep="\t").to_json()
+    assert "sep" not in Recipe(data="t.csv").to_json()
+    assert "sep and decimal are both ','. Try --sep ';'" in problems(data="t.csv", sep=",", decimal=",")
+
+
 def test_split_seed_follows_the_seed() -> None:
     assert Recipe(seed=5).split_seed == 5
     assert Recipe(seed=5, split_seed=7).split_seed == 7
@@ -65,6 +72,9 @@ def test_split_seed_follows_the_seed() -> None:
         ("data_sha256", "abc", "data_sha256 is 'abc', but must be a sha256 of 64 hexadecimal digits."),
         ("target", "", "target is '', but must be text, not blank. Try --target MEDV."),
         ("drop", "B,,", "drop is ['B', '', ''], but must be names, separated by commas. Try --drop B."),
+        ("sep", "ab", "sep is 'ab', but must be tab, or one character other than letters, digits, quotes"),
+        ("sep", ";", "sep is given, but boston has no such thing: texts have it. Leave it out."),
+        ("decimal", ";", "decimal is ';', but must be a point or a comma. Try --decimal ','."),
         (
             "standardise_target",
             "perhaps",

@@ -23,6 +23,7 @@ from reproven.cli.reading import (
     checked,
     plain,
     progress,
+    say,
     tell_trained,
     text,
 )
@@ -71,7 +72,7 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
         from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train
 
-    outcome = run_train(recipe, watch=progress, **asked)
+    outcome = run_train(recipe, watch=progress, say=say, **asked)
     tell_trained(f"{recipe.variant}, {recipe.optimizer}, seed {recipe.seed}", outcome, as_json=as_json)
 
 
@@ -133,6 +134,8 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     source=argument(),
     table=argument(),
     form=kinds.choice("Which saved form to revive.", ("model", "state_dict", "registered")),
+    sep=recipes.OPTIONS["sep"],
+    decimal=recipes.OPTIONS["decimal"],
     profile=checked(recipes.OPTIONS["profile"], profiles.PORTABLE),
     output=plain(type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."),
 )
@@ -151,9 +154,12 @@ def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> N
     with importing():
         from reproven.runs.predict import predict as run_predict
 
-    target, predictions = run_predict(**asked)
+    remarks: list[str] = []
+    target, predictions = run_predict(say=remarks.append, **asked)
+    for remark in remarks:
+        say(remark)
     if as_json:
-        text = json.dumps({"target": target, "predictions": _plain(predictions)}) + "\n"
+        text = json.dumps({"target": target, "predictions": _plain(predictions), "remarks": remarks}) + "\n"
     else:
         text = _as_csv(target, predictions)
     if output is None:

@@ -125,7 +125,7 @@ def sweep(said: tuple[dict[str, Any], dict[str, Any]], as_json: bool, **asked: A
         from reproven.sweeps.sweep import sweep as run_sweep
 
     try:
-        swept = run_sweep(chosen, tell=_Teller(), **how, **asked)
+        swept = run_sweep(chosen, tell=_Teller(), say=say, **how, **asked)
     except KeyboardInterrupt:
         say("The same command once more trains what is missing.")
         raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -179,6 +179,15 @@ def gathered(
         if not usable.all():
             problems[column.name] = _problem(series, column, usable)
     return values, problems
+
+
+def parted(values: np.ndarray, columns: Sequence[Column]) -> Iterator[tuple[Column, np.ndarray]]:
+    """Each column with its numbers, (rows, numbers), of what `gathered` made of them."""
+    place = 0
+    for column in columns:
+        width = len(column.numbers)
+        yield column, values[:, place : place + width]
+        place += width
 
 
 def refuse(problems: Mapping[str, str], source: str, *, kept: Sequence[str]) -> None:

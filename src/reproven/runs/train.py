@@ -6,6 +6,7 @@ torch is imported only once the recipe's arithmetic is taken up, by whoever has 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from reproven.runs.conduct import Prune
     from reproven.training.history import History
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
@@ -48,6 +51,7 @@ class Trained:
         failure: Why it failed; None where it did not.
         pruned: Why it was stopped early; None where it was not.
         warning: That it predicts worse than the mean would, and the likely cause; None where it does not.
+        remarks: What may not be as it was meant about the table, in sentences.
         offline: Whether it waits for `sync`.
     """
 
@@ -62,6 +66,7 @@ class Trained:
     failure: str | None = None
     pruned: str | None = None
     warning: str | None = None
+    remarks: tuple[str, ...] = ()
     offline: bool = False
 
 
@@ -82,6 +87,7 @@ def train(
     logbook_id: str | None = None,
     prune: Prune | None = None,
     watch: Watch = unwatched,
+    say: Say = lambda text: None,
 ) -> Trained:
     """Trains a recipe and tracks it whole.
 
@@ -105,6 +111,7 @@ def train(
         prune: Asked after each epoch whether to stop: told the epochs completed and the errors after them,
             it says why, or nothing.
         watch: Passes the steps through.
+        say: Told the remarks on the table before the first step.
 
     Returns:
         The run, FINISHED; FAILED with `failure` set, after a loss that is not finite; or KILLED with
@@ -134,6 +141,8 @@ def train(
     from reproven.training.prepared import prepare
 
     made = prepare(recipe)
+    for remark in made.dataset.table.remarks:
+        say(remark)
     inputs = inputs_of(made, code.code(state), environment.describe())
     store = None if offline else Store(tracking_uri)
     if store is not None and parent is None:
@@ -190,7 +199,7 @@ def carry_through(
         with conduct.sending(book, history, store.uri if store else None):
             conduct.follow(book, history, kept, watch=watch, prune=prune)
             conduct.conclude(book, history, tags=_last_tags(history), linked={})
-        return delivered(book, store)
+        return replace(delivered(book, store), remarks=history.made.dataset.table.remarks)
 
 
 def delivered(book: Logbook, store: Store | None) -> Trained:

@@ -24,7 +24,10 @@ _RANGE = re.compile(
 )
 _DIGITS = 6  # significant ones of a value within a range, so that it is short enough to be typed
 MAX_VALUES = 100_000  # of an axis, and runs of a grid
-_OWN = {"seed": "Give the seeds as --seeds 0..9.", "data_sha256": "It belongs to one table."}
+_OWN = {
+    "seed": "Give the seeds as --seeds 0..9.",
+    **dict.fromkeys(("data_sha256", "sep", "decimal"), "It belongs to one table."),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

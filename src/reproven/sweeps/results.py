@@ -69,6 +69,7 @@ class Swept:
         best: The name of the finished run with the best metric; None where there is none.
         seconds: How long it took.
         runs: Every run, in the order of points and seeds.
+        remarks: What may not be as it was meant about their tables, in sentences.
     """
 
     run_id: str
@@ -80,6 +81,7 @@ class Swept:
     best: str | None
     seconds: float
     runs: tuple[Child, ...]
+    remarks: tuple[str, ...] = ()
 
     def count(self, *states: str) -> int:
         """How many runs ended in one of these states."""

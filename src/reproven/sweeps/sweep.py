@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 from reproven.arithmetic import profiles
@@ -46,6 +47,7 @@ def sweep(
     histogram_every: int | None = None,
     checkpoint_every: str | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Swept:
     """Trains every run of a study that is not there yet, below one run that holds their table.
 
@@ -61,6 +63,7 @@ def sweep(
         require_clean: Refuses to run code that differs from its commit.
         histogram_every: As for `train`; likewise `checkpoint_every`.
         tell: Told how far it is whenever that changes.
+        say: Told the remarks on the tables, before anything is trained.
 
     Returns:
         The sweep, with runs that failed or could not be trained among its runs.
@@ -86,8 +89,12 @@ def sweep(
     if require_clean:
         code.require_clean(state)
     complete = partial(completed, taken_up=profiles.taken_up(), load=cache(data.load))
+    remarks: dict[str, None] = {}
     for point in study.corners():
-        complete(study.recipe(point, study.seeds[0]))  # before a run is made
+        found = complete(study.recipe(point, study.seeds[0]))  # before a run is made
+        remarks |= dict.fromkeys(found.table.remarks)
+    for remark in remarks:
+        say(remark)
     store = Store(tracking_uri)
     count = min(jobs or environment.processors(), study.total)
     with workers(executor, count) as trainers:
@@ -108,7 +115,8 @@ def sweep(
             tally = _trained(parent, trainers, complete, tracking, progress, tell)
             parent.take_over()
             children.discard_doubles(store, parent.run.id)
-            swept = _swept(parent, tally, seconds=time.monotonic() - progress.started)
+            seconds = time.monotonic() - progress.started
+            swept = replace(_swept(parent, tally, seconds=seconds), remarks=tuple(remarks))
             parent.conclude(swept, tally.scores)
     return swept
 

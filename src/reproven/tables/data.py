@@ -5,7 +5,6 @@ Reading refuses what cannot be trained on, naming file, column and row. Nothing 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pandas as pd
 
 from reproven.errors import DataError, name_among
 from reproven.files.columns import IGNORE, Schema
+from reproven.tables.frames import EXACTLY, Read, read_file
 from reproven.tables.kinds import Asked, hints, taken
 from reproven.values.choices import AUTO, BUNDLED, CLASSIFICATION, PLAIN, REGRESSION
 
@@ -27,10 +27,10 @@ _ORIGINS = {
     "boston": "https://lib.stat.cmu.edu/datasets/boston",
     "diabetes": "https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
 }
-#: What makes a pandas before 3.1 read the number that is written, to the last bit; later ones do it anyway.
-_EXACTLY: Any = (
-    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-)
+#: What pandas calls a first column without a name, as it writes its own index.
+_NAMELESS = "Unnamed: 0"
+#: Fewer rows may be in order by chance.
+_FEWEST_COUNTED = 10
 _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
 
 
@@ -90,10 +90,11 @@ class Table:
         if self.schema:
             said["schema"] = self.schema.text()
         names = json.dumps(said, sort_keys=True)
-        return sha256_of(names.encode(), self.X.astype("<f8").tobytes(), self.y.astype("<f8").tobytes())
+        numbers = (np.ascontiguousarray(one, dtype="<f8").data for one in (self.X, self.y))
+        return sha256_of(names.encode(), *numbers)
 
 
-def sha256_of(*parts: bytes) -> str:
+def sha256_of(*parts: bytes | memoryview) -> str:
     """Digest of some bytes, one after the other."""
     digest = hashlib.sha256()
     for part in parts:
@@ -118,11 +119,13 @@ def load(
     categorical: tuple[str, ...] = (),
     impute: str | None = None,
     unknown: str = IGNORE,
+    sep: str | None = None,
+    decimal: str | None = None,
 ) -> Table:
     """Reads a table.
 
     Args:
-        data: `boston`, `diabetes`, or the path of a .csv (with or without header) or .parquet file.
+        data: `boston`, `diabetes`, or the path of a file that `frames.read_file` reads.
         sha256: The digest that it must have; None takes any table.
         target: Column to predict, or several with commas; needed for a file. Columns without header are named
             0, 1, 2, ….
@@ -133,12 +136,15 @@ def load(
         categorical: Columns that hold categories.
         impute: Where given, values may be missing.
         unknown: As a `Schema` has it.
+        sep: What stands between the cells of a text, as for `frames.read_file`; so is `decimal`.
+        decimal: Its decimal mark.
 
     Raises:
         DataError: The table is not there, or cannot be trained on, naming file, columns and rows; or it is
             another one.
     """
-    frame, source, usual_target = _read_source(data)
+    read, source, usual_target = _read_source(data, sep, decimal)
+    frame = read.frame
     name = data if data in BUNDLED else Path(data).name
     target = target or usual_target
     columns = list(frame.columns)
@@ -158,7 +164,7 @@ def load(
     features = tuple(column for column in columns if column not in targets and column not in drop)
     if not features:
         raise DataError(f"{source} has no feature left beside the target {target}. Drop fewer columns.")
-    remarks = []
+    remarks = list(read.remarks)
     if preprocess == AUTO and (empty := frame[list(targets)].isna().any(axis=1)).any():
         frame = frame[~empty].reset_index(drop=True)
         remarks.append(f"{source}: {empty.sum()} row(s) without {target} are left out.")
@@ -175,6 +181,7 @@ def load(
     )
     command = ["reproven", "train", "--data", data, "--target", target, "--preprocess", AUTO]
     schema, X, y = taken(frame, asked, source, command=command, drop=drop)
+    del read, frame  # as large as X
     table = Table(
         name=name,
         source=source,
@@ -183,7 +190,7 @@ def load(
         X=X,
         y=y if len(targets) > 1 else np.ascontiguousarray(y[:, 0]),
         schema=None if schema.is_plain and len(targets) == 1 else schema,
-        remarks=(*remarks, *hints(schema, y, source, task=task)),
+        remarks=(*remarks, *hints(schema, X, y, source, task=task)),
     )
     if sha256 not in (None, table.sha256):
         raise DataError(
@@ -193,64 +200,12 @@ def load(
     return table
 
 
-def _read_source(data: str) -> tuple[pd.DataFrame, str, str | None]:
+def _read_source(data: str, sep: str | None, decimal: str | None) -> tuple[Read, str, str | None]:
     if data == "boston":
         with (files("reproven") / "datasets" / "boston.csv").open() as file:
-            return pd.read_csv(file, **_EXACTLY), "boston", "MEDV"
+            return Read(frame=pd.read_csv(file, **EXACTLY)), "boston", "MEDV"
     if data == "diabetes":
         from sklearn.datasets import load_diabetes
 
-        return load_diabetes(as_frame=True, scaled=False).frame, "diabetes", "target"
-    return read_file(Path(data)), data, None
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """The columns of a .csv or .parquet file as they are, whatever their types.
-
-    Raises:
-        DataError: It is not there, not such a file, or empty.
-    """
-    if path.suffix not in (".csv", ".parquet"):
-        near = f"{name_among(str(path), BUNDLED)} " if not path.suffix else ""
-        raise DataError(f"{path} is neither a bundled table nor a .csv or .parquet file. {near}".strip())
-    try:
-        is_there = path.is_file()
-    except OSError as error:
-        raise DataError(f"{str(path)[:100]} cannot be read: {error.strerror}.") from error
-    if not is_there:
-        raise DataError(
-            f"{path} is not there (looked in {Path.cwd()}). Give the full path; under `mlflow run` a "
-            "relative one starts at the project's folder."
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty: 0 bytes. Give a table with a row for each example.")
-    try:
-        frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except DataError:
-        raise
-    except Exception as error:  # pandas and pyarrow have no one class for all that a broken file can be
-        why = str(error).strip() or type(error).__name__
-        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {why}") from error
-    if frame.empty:
-        raise DataError(f"{path} is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
-    frame.columns = [str(column) for column in frame.columns]
-    return frame.reset_index(drop=True)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = next(csv.reader(file), [])
-    header = None if all(_is_number(cell) for cell in first) else 0
-    if header == 0 and (twice := sorted({name for name in first if first.count(name) > 1})):
-        raise DataError(f"{path} has several columns named {', '.join(twice)}. Give each its own name.")
-    options = {"header": header, "skip_blank_lines": False, "encoding": "utf-8-sig", **_EXACTLY}
-    frame: pd.DataFrame = pd.read_csv(path, **options)
-    return frame
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        return Read(frame=load_diabetes(as_frame=True, scaled=False).frame), "diabetes", "target"
+    return read_file(Path(data), sep=sep, decimal=decimal, bundled=BUNDLED), data, None

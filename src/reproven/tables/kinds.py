@@ -19,12 +19,14 @@ from reproven.files.columns import (
     gathered,
     kind_of,
     ordered,
+    parted,
     texts_of,
     told,
 )
 from reproven.values.choices import CLASSIFICATION
 
 _FEW = 20  # different texts that a column of categories may have, however few its rows are
+_NAMELESS, _FEWEST_COUNTED = "Unnamed: 0", 10
 _FEW_NUMBERS, _ENOUGH_ROWS = 10, 30  # so few whole numbers in so many rows may be classes
 
 
@@ -67,14 +69,12 @@ def taken(
     """
     schema = _schema(frame, asked)
     _refuse_targets(schema.targets, len(frame), source)
-    values, bad, useless = _looked_at(frame, asked, schema)
+    X, y, bad, useless = _looked_at(frame, asked, schema)
     if bad or useless:
         advice = _advice(bad, useless, asked.targets)
         if bad and not asked.takes_all:
             advice += _as_it_is(frame, asked, command, drop)
         raise DataError(f"{source}: {told(bad | useless)}{advice}")
-    width = values.shape[1] - len(asked.targets)
-    X, y = (np.ascontiguousarray(part) for part in (values[:, :width], values[:, width:]))
     return schema, X, y
 
 
@@ -105,20 +105,18 @@ def _column(series: pd.Series, kind: str | None) -> Column:
 
 def _looked_at(
     frame: pd.DataFrame, asked: Asked, schema: Schema
-) -> tuple[np.ndarray, dict[str, str], dict[str, str]]:
-    """All columns as numbers; what is wrong with values, and what with whole columns, by their names."""
-    unknown = schema.unknown
-    features, bad = gathered(frame, schema.features, takes_missing=schema.takes_missing, unknown=unknown)
-    targets, bad_targets = gathered(frame, schema.targets, takes_missing=False, unknown=unknown)
-    values, bad = np.hstack([features, targets]), bad | bad_targets
-    useless, place = {}, 0
-    for column in (*schema.features, *schema.targets):
-        numbers = values[:, place : place + len(column.numbers)]
-        place += len(column.numbers)
-        chosen = (*asked.categorical, *asked.targets)
-        if column.name not in bad and (why := _useless(column, numbers, is_chosen=column.name in chosen)):
-            useless[column.name] = f"column {column.name} {why}"
-    return values, bad, useless
+) -> tuple[np.ndarray, np.ndarray, dict[str, str], dict[str, str]]:
+    """Features and targets as numbers; what is wrong with values, and with whole columns, by their names."""
+    unknown, chosen = schema.unknown, (*asked.categorical, *asked.targets)
+    X, bad = gathered(frame, schema.features, takes_missing=schema.takes_missing, unknown=unknown)
+    y, bad_targets = gathered(frame, schema.targets, takes_missing=False, unknown=unknown)
+    bad |= bad_targets
+    useless = {}
+    for values, columns in ((X, schema.features), (y, schema.targets)):
+        for column, numbers in parted(values, columns):
+            if column.name not in bad and (why := _useless(column, numbers, is_chosen=column.name in chosen)):
+                useless[column.name] = f"column {column.name} {why}"
+    return X, y, bad, useless
 
 
 def _useless(column: Column, numbers: np.ndarray, *, is_chosen: bool) -> str | None:
@@ -151,7 +149,7 @@ def _as_it_is(frame: pd.DataFrame, asked: Asked, command: Sequence[str], drop: S
     wide = replace(asked, takes_all=True, takes_missing=True)
     if len(whole) < 2:
         return ""
-    _, bad, useless = _looked_at(whole, wide, _schema(whole, wide))
+    _, _, bad, useless = _looked_at(whole, wide, _schema(whole, wide))
     left = [*drop, *bad, *useless]
     if set(left) & set(asked.targets) or set(left) >= {*asked.features}:
         return ""
@@ -173,20 +171,37 @@ def _refuse_targets(targets: Sequence[Column], rows: int, source: str) -> None:
             )
 
 
-def hints(schema: Schema, y: np.ndarray, source: str, *, task: str | None) -> Iterator[str]:
-    """What the user of a table may want to know of its target, in sentences.
+def hints(schema: Schema, X: np.ndarray, y: np.ndarray, source: str, *, task: str | None) -> Iterator[str]:
+    """What the user of a table may want to know of its columns, in sentences.
 
     Args:
         schema: What the table's columns hold.
+        X: Features, (rows, numbers).
         y: Targets, (rows, targets).
         source: What errors call the table.
         task: What was asked for.
     """
-    (column, *others), values = schema.targets, np.unique(y[:, 0])
-    may_be_classes = task is None and column.kind == NUMBER and not others
-    is_few = len(values) <= _FEW_NUMBERS and len(y) >= _ENOUGH_ROWS and bool(np.all(values == values.round()))
-    if may_be_classes and is_few:
-        yield (
-            f"{source}: the target {column.name} holds {len(values)} different whole numbers. If they are "
-            "classes, give --task classification."
-        )
+    for column, numbers in parted(X, schema.features):
+        if why := _index(column, numbers):
+            yield (
+                f"{source}: column {column.name} {why}, and trains as a feature. "
+                f"Leave it out with --drop {shlex.quote(column.name)}."
+            )
+    column, *others = schema.targets
+    if task is None and column.kind == NUMBER and not others and len(y) >= _ENOUGH_ROWS:
+        values = np.unique(y)
+        if len(values) <= _FEW_NUMBERS and bool(np.all(values == values.round())):
+            yield (
+                f"{source}: the target {column.name} holds {len(values)} different whole numbers. If they "
+                "are classes, give --task classification."
+            )
+
+
+def _index(column: Column, numbers: np.ndarray) -> str | None:
+    """Why a feature rather is an index of the rows; None where it is not."""
+    rows, first = len(numbers), numbers[0, 0]
+    ends = first in (0, 1) and numbers[-1, 0] - first == rows - 1  # of few columns are all rows looked at
+    is_count = ends and column.kind == NUMBER and rows >= _FEWEST_COUNTED
+    if is_count and np.array_equal(numbers[:, 0], first + np.arange(rows)):
+        return "counts the rows"
+    return "has no name, as an index has none" if column.name == _NAMELESS else None

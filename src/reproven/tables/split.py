@@ -22,6 +22,8 @@ from reproven.values.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
+_ROWS_AT_ONCE = 1 << 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -97,12 +99,16 @@ class Dataset:
         """
         import torch
 
-        X, y = (encoded(self.table.X[rows], self.encoding) - self.mean) / self.scale, self.table.y[rows]
+        X = np.empty((len(rows), len(self.mean)), dtype=np.float32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):  # in float64 it would be another table
+            some = slice(start, start + _ROWS_AT_ONCE)
+            X[some] = (encoded(self.table.X[rows[some]], self.encoding) - self.mean) / self.scale
+        y = self.table.y[rows]
         if self.table.classes:
-            return torch.from_numpy(X.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
+            return torch.from_numpy(X), torch.from_numpy(y.astype(np.int64))
         if self.target_mean is not None:
             y = (y - self.target_mean) / self.target_scale
-        return torch.from_numpy(X.astype(np.float32)), torch.from_numpy(y.astype(np.float32))
+        return torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))
 
     def frame(self, rows: np.ndarray) -> pd.DataFrame:
         """Raw rows of the features, with the columns' names."""
@@ -145,7 +151,9 @@ def split(
         order = np.random.RandomState(seed).permutation(len(rows))
         test_rows, train_rows = taken(order, held_out, table.y if table.classes else None)
     encoding = _encoding(table, train_rows, impute)
-    mean, scale = standardisation(encoded(table.X[train_rows], encoding))
+    X = encoded(table.X[train_rows], encoding)
+    mean, scale = standardisation(X, out=X)
+    del X  # as large as the table
     found = Dataset(
         table=table,
         train_rows=train_rows,
@@ -244,7 +252,7 @@ def dataset_of(recipe: Recipe, table: Table) -> Dataset:
     )
 
 
-def standardisation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardisation(X: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, (columns,) float64 each; 1 for a constant column.
 
     These are the bits of sklearn.preprocessing.StandardScaler (a test compares them). It is written out
@@ -252,15 +260,17 @@ def standardisation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         X: Features, (rows, columns) float64.
+        out: An array like X that may be written over, X itself too; None takes a new one.
 
     Source: the corrected two-pass algorithm in Chan, Golub & LeVeque (1983), "Algorithms for computing
         the sample variance: analysis and recommendations", equation 1.7.
     """
     rows = len(X)
     mean = X.sum(axis=0) / rows
-    deviation = X - mean
+    deviation = np.subtract(X, mean, out=out)
     correction = deviation.sum(axis=0) ** 2 / rows
-    variance = ((deviation**2).sum(axis=0) - correction) / rows
+    squares = np.square(deviation, out=deviation)
+    variance = (squares.sum(axis=0) - correction) / rows
     epsilon = np.finfo(np.float64).eps
     rounding = rows * epsilon * variance + (rows * mean * epsilon) ** 2  # its bound on the error
     return mean, np.where(variance <= rounding, 1.0, np.sqrt(variance))

@@ -109,6 +109,13 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             "nesterov is true, but needs momentum greater than 0 and dampening 0. Try --momentum 0.9."
         )
+    problems += [
+        f"{name} is given, but {values['data']} has no such thing: texts have it. Leave it out."
+        for name in ("sep", "decimal")
+        if values[name] is not None and values["data"] in BUNDLED
+    ]
+    if values["sep"] is not None and values["sep"] == values["decimal"]:
+        problems.append("sep and decimal are both ','. Try --sep ';', or leave both out.")
     names = layer_names(values["variant"], tuple(values["hidden"]))
     layers = [name for name, _ in values["layer_lr"]]
     for name in dict.fromkeys(layers):

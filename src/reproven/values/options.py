@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+#: How a tab is spelled, since a shell makes it hard to type.
+TAB = "tab"
 MAX_COUNT = 2**31 - 1  # of anything; far more steps than a store takes
 #: What stands for a type in Python, and is brought to it.
 _ALSO: Mapping[type, Any] = {float: Real, int: Integral, tuple: tuple | list | range}
@@ -223,6 +225,33 @@ def choice(help: str, choices: tuple[str, ...]) -> Option:
     )
 
 
+def separator(help: str) -> Option:
+    """What stands between the cells of a text; it is kept as one would type it."""
+    return Option(
+        help=help,
+        read=str,
+        holds=_is_separator,
+        must="tab, or one character other than letters, digits, quotes and + - . _",
+        example="';'",
+        cast=_spelled,
+        metavar="CHARACTER",
+        has_commas=True,
+    )
+
+
+def decimal(help: str) -> Option:
+    """The mark before the decimals of a number."""
+    return Option(
+        help=help,
+        read=str,
+        holds=lambda value: value in (".", ","),
+        must="a point or a comma",
+        example="','",
+        metavar="[.|,]",
+        has_commas=True,
+    )
+
+
 def flag(help: str) -> Option:
     """True or false; true where it is given without a value."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -320,3 +349,14 @@ def digest(help: str) -> Option:
         example="DIGEST with the digest that the run's tags show",
         metavar="SHA256",
     )
+
+
+def _is_separator(value: str) -> bool:
+    """Whether a character may stand between cells: one that neither numbers nor quotes are written with."""
+    is_one = len(value) == 1 and value.isascii() and not value.isalnum() and value not in "+-.\"'_"
+    return value == TAB or (is_one and (value.isprintable() or value == "\t"))
+
+
+def _spelled(sep: str) -> str:
+    """A separator as one would type it."""
+    return TAB if sep == "\t" else sep

@@ -40,7 +40,7 @@ from reproven.values.options import Option
 from reproven.values.schemes import INIT_SCHEMES, spell_init
 
 FORMAT = 1
-_OF_TABLE = ("target", "drop", "task", "preprocess", "categorical", "impute", "unknown")
+_OF_TABLE = (*("target", "drop", "sep", "decimal", "task", "preprocess", "categorical", "impute", "unknown"),)
 _PAIRS = ("layer_lr", "loss_arg")
 #: What the first recipes meant, that had no such field; written without it, a recipe's digest stays.
 _FIRST: Mapping[str, Any] = {
@@ -80,7 +80,8 @@ class Recipe:
     data: str = _field(
         "boston",
         kinds.text(
-            "Table to train on: boston, diabetes, or a .csv or .parquet file.",
+            "Table to train on: boston, diabetes, or a .csv, .tsv, .txt, .parquet, .feather or .xlsx file; "
+            "the first three may be packed (.csv.gz).",
             "boston",
             metavar="NAME|PATH",
         ),
@@ -124,6 +125,12 @@ class Recipe:
     unknown: str = _field(
         "ignore",
         kinds.choice("Categories that no training row has: count them for none, or refuse them.", UNKNOWNS),
+    )
+    sep: str | None = _field(
+        None, kinds.separator("What stands between the cells of a text; found out where not given.")
+    )
+    decimal: str | None = _field(
+        None, kinds.decimal("Decimal mark of the numbers of a text; found out where not given.")
     )
     standardise_target: bool | None = _field(
         None,
