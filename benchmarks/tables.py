@@ -23,10 +23,10 @@ import pandas as pd
 import sklearn.datasets
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from reproven.recipes.recipe import Recipe
 from reproven.tables.split import dataset_of
 from reproven.training.completed import completed
 from reproven.training.evaluation import measured
-from reproven.values.recipe import Recipe
 
 REPROVEN = [sys.executable, "-m", "reproven"]
 WITHIN = 1.1

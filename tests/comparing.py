@@ -10,9 +10,9 @@ from reproven.comparisons import overview
 from reproven.comparisons import words as words
 from reproven.comparisons.overview import Comparison
 from reproven.comparisons.params import canonical
+from reproven.recipes.recipe import Recipe
 from reproven.store.summary import Summary
 from reproven.store.tags import COMMIT, DIRTY, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF
-from reproven.values.recipe import Recipe
 
 _TAGS = {
     "recipe": RECIPE_TAG,

@@ -17,9 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from reproven.arithmetic import profiles
-from reproven.values.choices import OPTIMIZERS, VARIANTS
-from reproven.values.recipe import Recipe
-from reproven.values.schemes import INIT_SCHEMES
+from reproven.recipes.choices import OPTIMIZERS, VARIANTS
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.schemes import INIT_SCHEMES
 
 SCHEMES = {"constant": "constant:val=0.1", "sparse": "sparse:sparsity=0.5"}
 RICH: dict[str, dict[str, Any]] = {

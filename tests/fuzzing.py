@@ -20,9 +20,9 @@ from reproven.files.pickles import OddPickle
 from reproven.files.texts import read_rows
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence
+from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.values.metrics import read_metrics
-from reproven.values.recipe import Recipe
 from reproven.values.record import Record, _read_losses, _read_weights
 from reproven.values.snapshot import Snapshot
 

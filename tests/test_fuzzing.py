@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import fuzzing
 from conftest import ROOT
-from reproven.values.recipe import OPTIONS
+from reproven.recipes.settings import OPTIONS
 
 BOUNDED = settings(
     max_examples=150,

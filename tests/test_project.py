@@ -27,9 +27,9 @@ from projects import mlflow_run, only_run
 from reproven import Trained, replay, train
 from reproven.errors import RebuildError
 from reproven.machine import rebuilding
+from reproven.recipes.blueprint import Blueprint
+from reproven.recipes.recipe import Recipe
 from reproven.runs.revive import revive
-from reproven.values.blueprint import Blueprint
-from reproven.values.recipe import Recipe
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())

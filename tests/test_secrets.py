@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from reproven import Recipe, export, replay, train, weights
 from reproven.cli import main
-from reproven.values.blueprint import Blueprint
+from reproven.recipes.blueprint import Blueprint
 
 #: Where people keep secrets; each has a value of its own, which is looked for in every byte that is written.
 NAMES = (

@@ -44,7 +44,7 @@ USUAL = ("lowest", "newest")
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "psycopg[binary]", "picklescan", "fickling", "uv"]
 TESTS = [
     *("test_promises.py", "test_serving.py", "proof", "runs", "training", "store", "comparisons", "files"),
-    *("values", "sweeps/test_sweep.py", "sweeps/test_study.py"),
+    *("recipes", "values", "sweeps/test_sweep.py", "sweeps/test_study.py"),
 ]
 SHOWN = ("torch", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "matplotlib")
 

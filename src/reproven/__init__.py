@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.proof.replay import replay as replay
     from reproven.proof.replay import replays as replays
     from reproven.proof.verdict import Verdict as Verdict
+    from reproven.recipes.recipe import Recipe as Recipe
     from reproven.runs.predict import predict as predict
     from reproven.runs.resume import resume as resume
     from reproven.runs.revive import revive as revive
@@ -41,7 +42,6 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.sweeps.results import Swept as Swept
     from reproven.sweeps.study import Study as Study
     from reproven.sweeps.sweep import sweep as sweep
-    from reproven.values.recipe import Recipe as Recipe
 
 _HOMES = {
     "Audit": "reproven.proof.audit",
@@ -50,7 +50,7 @@ _HOMES = {
     "Comparison": "reproven.comparisons.overview",
     "Initialised": "reproven.runs.weights",
     "Promoted": "reproven.proof.promote",
-    "Recipe": "reproven.values.recipe",
+    "Recipe": "reproven.recipes.recipe",
     "Study": "reproven.sweeps.study",
     "Swept": "reproven.sweeps.results",
     "Trained": "reproven.runs.train",

@@ -21,9 +21,9 @@ from programs import SOURCE, start
 from reproven import Trained, train
 from reproven.errors import near_miss
 from reproven.logbooks import shelf
+from reproven.recipes.blueprint import OPTIONS as BLUEPRINT_OPTIONS
+from reproven.recipes.settings import OPTIONS
 from reproven.tables import data
-from reproven.values.blueprint import OPTIONS as BLUEPRINT_OPTIONS
-from reproven.values.recipe import OPTIONS
 
 MAIN = """
 import sys, reproven.cli

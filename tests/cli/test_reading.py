@@ -10,8 +10,8 @@ import pytest
 
 from reproven.cli.reading import DATA, argument, asking, checked, plain, some_runs, text
 from reproven.errors import InvalidInput
-from reproven.values import options as kinds
-from reproven.values.recipe import Recipe
+from reproven.recipes import typed
+from reproven.recipes.recipe import Recipe
 
 CALLS: list[dict[str, Any]] = []
 
@@ -23,9 +23,9 @@ def contradictions(said: Mapping[str, Any]) -> list[str]:
 @click.command()
 @asking(
     run=argument(),
-    last=checked(kinds.whole("How many.", "10", low=1), 9),
-    loud=kinds.flag("Loudly."),
-    words=checked(kinds.words("Words.", "a"), (), check=lambda words: ["words has x."] * ("x" in words)),
+    last=checked(typed.whole("How many.", "10", low=1), 9),
+    loud=typed.flag("Loudly."),
+    words=checked(typed.words("Words.", "a"), (), check=lambda words: ["words has x."] * ("x" in words)),
     data=DATA,
     name=text("Name.", check=lambda name, texts: ["name is no run."] * (name not in (None, texts["run"]))),
     as_csv=plain("--csv", is_flag=True),
@@ -102,7 +102,7 @@ def test_all_problems_are_told_values_first_then_blank_names_then_contradictions
 
 def test_a_recipe_is_one_value_made_of_its_options() -> None:
     @click.command()
-    @asking(recipe=Recipe, bins=kinds.whole("Any.", "1", low=1))
+    @asking(recipe=Recipe, bins=typed.whole("Any.", "1", low=1))
     def trained(**values: Any) -> None:
         CALLS.append(values)
 

@@ -11,8 +11,8 @@ from comparing import run
 from reproven.comparisons import overview
 from reproven.comparisons import words as words
 from reproven.comparisons.params import canonical
-from reproven.values.options import spell
-from reproven.values.recipe import Recipe
+from reproven.recipes.options import spell
+from reproven.recipes.recipe import Recipe
 
 
 def test_an_option_that_only_one_optimizer_has_is_no_difference_of_its_own() -> None:

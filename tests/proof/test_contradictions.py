@@ -15,7 +15,7 @@ from reproven.files import manifest
 from reproven.files.models import read_torch, write_torch
 from reproven.proof.contradictions import contradictions, model_tensors, other_params
 from reproven.proof.evidence import Evidence
-from reproven.values.options import spell
+from reproven.recipes.options import spell
 
 SHIPPED = ROOT / "mlruns" / "reference" / "adam-layer-rates"
 

@@ -26,9 +26,9 @@ from reproven.errors import DataError, InvalidInput, StoreError
 from reproven.files.digests import tensor_digests, tensor_sha256
 from reproven.logbooks import shelf
 from reproven.networks import MLPModule, Regressor
+from reproven.recipes.blueprint import Blueprint
 from reproven.store.store import Store
 from reproven.training.prepared import prepare
-from reproven.values.blueprint import Blueprint
 from reproven.values.steps import Step, all_weights_sha256
 from stopping import interrupted
 

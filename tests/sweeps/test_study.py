@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reproven.errors import InvalidInput
+from reproven.recipes.settings import OPTIONS
 from reproven.sweeps.axes import Axis, axis_text, read_axes, read_seeds
 from reproven.sweeps.study import Study
-from reproven.values.recipe import OPTIONS
 
 
 def axis(text: str) -> Axis:

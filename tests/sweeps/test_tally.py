@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from reproven.recipes.recipe import Recipe
 from reproven.sweeps.jobs import Job, Tracking, jobs_of
 from reproven.sweeps.proposals import Curve, Score
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED
 from reproven.sweeps.study import Point, Study
 from reproven.sweeps.tally import Tally
 from reproven.training.completed import Completed, completed
-from reproven.values.recipe import Recipe
 from sweeping import study
 
 

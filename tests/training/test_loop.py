@@ -13,10 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import networks
+from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.training.loop import unstable
 from reproven.training.prepared import Prepared, prepare
-from reproven.values.recipe import Recipe
 
 CLASSES = {"module": networks.MLPModule, "sequential": networks.MLPSequential}
 TORCH = {

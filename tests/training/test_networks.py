@@ -15,10 +15,10 @@ from torch import nn
 from reproven import networks
 from reproven.arithmetic.profiles import PORTABLE_VARIABLES
 from reproven.errors import InvalidInput
+from reproven.recipes.blueprint import Blueprint
+from reproven.recipes.schemes import INIT_SCHEMES
 from reproven.training import building
 from reproven.training.building import build_blueprint as build
-from reproven.values.blueprint import Blueprint
-from reproven.values.schemes import INIT_SCHEMES
 
 
 def mlp(variant: str, hidden: tuple[int, ...] = (10, 10), init: str = "default") -> nn.Module:

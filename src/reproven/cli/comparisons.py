@@ -18,13 +18,13 @@ from reproven.cli.reading import asking, checked, plain, some_runs, text
 from reproven.comparisons.params import field_problems, shown
 from reproven.files.disk import is_file
 from reproven.machine.imports import importing
-from reproven.values import options as kinds
+from reproven.recipes import typed
 
 if TYPE_CHECKING:
     from reproven.comparisons.compare import Compared
 
 _FIELDS = replace(
-    kinds.words("Params that tell groups apart; all that differ, seeds apart, where not given.", "optimizer"),
+    typed.words("Params that tell groups apart; all that differ, seeds apart, where not given.", "optimizer"),
     metavar="FIELD,…",
     cast=tuple,
 )

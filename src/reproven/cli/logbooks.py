@@ -29,7 +29,7 @@ from reproven.cli.reading import (
 )
 from reproven.errors import InvalidInput
 from reproven.machine.imports import importing
-from reproven.values import options as kinds
+from reproven.recipes import typed
 
 if TYPE_CHECKING:
     from reproven.logbooks.forget import Kept
@@ -40,7 +40,7 @@ _ANOTHER_STORE = store("Another store than the run's own.")
 @main.command()
 @asking(
     run=argument(may_be_blank=False),
-    offline=kinds.flag("Ask no store now; `reproven sync` sends everything later."),
+    offline=typed.flag("Ask no store now; `reproven sync` sends everything later."),
     data=DATA,
     tracking_uri=_ANOTHER_STORE,
 )
@@ -120,7 +120,7 @@ def _end_of_writer() -> threading.Event:
 @main.command()
 @asking(
     stale=checked(
-        kinds.number(
+        typed.number(
             "Seconds without a sign of life, after which a run that is not kept here is lost.", "600", low=0
         ),
         600,

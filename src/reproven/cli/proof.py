@@ -16,7 +16,7 @@ import click
 from reproven.cli.group import FINDING, main
 from reproven.cli.reading import DATA, argument, asking, checked, plain, progress, say, some_runs, text
 from reproven.machine.imports import importing
-from reproven.values import options as kinds
+from reproven.recipes import typed
 from reproven.values.model_name import registration_problems
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     runs=some_runs("Give a run id, the folder of a bundle, or --experiment NAME."),
     experiment=text("Also replay every training run of this experiment."),
     env_manager=checked(
-        kinds.choice("Replay with this code and these packages, or with the recorded ones.", ("local", "uv")),
+        typed.choice("Replay with this code and these packages, or with the recorded ones.", ("local", "uv")),
         "local",
     ),
     data=DATA,
-    every_step=kinds.flag("Digest wide tensors too after every step, for a finer record."),
+    every_step=typed.flag("Digest wide tensors too after every step, for a finer record."),
 )
 def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     """Train recorded RUNS again from their records alone, and compare every bit.
@@ -74,7 +74,7 @@ def _tell(verdict: Verdict) -> None:
 @main.command()
 @asking(
     run=argument(),
-    seal=kinds.digest("What `reproven seal` printed once, kept elsewhere."),
+    seal=typed.digest("What `reproven seal` printed once, kept elsewhere."),
     data=DATA,
 )
 def audit(run: str, as_json: bool, **asked: Any) -> None:

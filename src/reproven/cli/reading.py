@@ -17,8 +17,9 @@ import click
 
 from reproven.cli.group import FINDING
 from reproven.errors import InvalidInput
-from reproven.values import blueprint, recipe
-from reproven.values.options import Option, read_checked
+from reproven.recipes import blueprint, recipe
+from reproven.recipes.options import Option, read_checked
+from reproven.recipes.settings import OPTIONS
 
 if TYPE_CHECKING:
     from reproven.runs.train import Trained
@@ -32,7 +33,7 @@ Texts = Mapping[str, Any]
 #: When problems are told: of single values, of blank names, of the store's, and of values beside others.
 _VALUE, _NAME, _STORE, _BESIDE = range(4)
 _OPTIONS: Mapping[type, Mapping[str, Option]] = {
-    recipe.Recipe: recipe.OPTIONS,
+    recipe.Recipe: OPTIONS,
     blueprint.Blueprint: blueprint.OPTIONS,
 }
 

@@ -30,11 +30,11 @@ from reproven.cli.reading import (
 from reproven.errors import ReprovenError
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
-from reproven.values import options as kinds
-from reproven.values import recipe as recipes
-from reproven.values.blueprint import Blueprint
+from reproven.recipes import typed
+from reproven.recipes.blueprint import Blueprint
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.settings import OPTIONS
 from reproven.values.model_name import registration_problems
-from reproven.values.recipe import Recipe
 
 
 def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
@@ -46,8 +46,8 @@ def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
 @asking(
     recipe=Recipe,
     **OFTEN,
-    require_clean=kinds.flag("Refuse to run code that differs from its commit."),
-    offline=kinds.flag("Ask no store now; `reproven sync` makes the run later, with its own times."),
+    require_clean=typed.flag("Refuse to run code that differs from its commit."),
+    offline=typed.flag("Ask no store now; `reproven sync` makes the run later, with its own times."),
     register_model=text(
         "Register the model under this name.",
         "NAME",
@@ -102,7 +102,7 @@ def weights(blueprint: Blueprint, as_json: bool, **asked: Any) -> None:
 
 
 @main.command()
-@asking(last=checked(kinds.whole("How many runs at most.", "10", low=1), 10), experiment=EXPERIMENT)
+@asking(last=checked(typed.whole("How many runs at most.", "10", low=1), 10), experiment=EXPERIMENT)
 def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     """List the newest runs of an experiment: status, loss, errors, and where their files are.
 
@@ -133,10 +133,10 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
 @asking(
     source=argument(),
     table=argument(),
-    form=kinds.choice("Which saved form to revive.", ("model", "state_dict", "registered")),
-    sep=recipes.OPTIONS["sep"],
-    decimal=recipes.OPTIONS["decimal"],
-    profile=checked(recipes.OPTIONS["profile"], profiles.PORTABLE),
+    form=typed.choice("Which saved form to revive.", ("model", "state_dict", "registered")),
+    sep=OPTIONS["sep"],
+    decimal=OPTIONS["decimal"],
+    profile=checked(OPTIONS["profile"], profiles.PORTABLE),
     output=plain(type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."),
 )
 def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> None:

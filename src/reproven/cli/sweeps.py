@@ -34,11 +34,12 @@ from reproven.cli.reading import (
 from reproven.errors import InvalidInput, name_among
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
+from reproven.recipes import recipe, typed
+from reproven.recipes.options import read_checked
+from reproven.recipes.settings import OPTIONS
 from reproven.sweeps import study
 from reproven.sweeps.axes import axis_text, read_axes
 from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
-from reproven.values import options as kinds
-from reproven.values import recipe
 
 if TYPE_CHECKING:
     from reproven.sweeps.results import Progress, Swept
@@ -47,8 +48,8 @@ _OWN = {
     **study.STUDY_OPTIONS,
     "jobs": JOBS,
     **OFTEN,
-    "require_clean": kinds.flag("Refuse to run code that differs from its commit."),
-    "figures": kinds.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
+    "require_clean": typed.flag("Refuse to run code that differs from its commit."),
+    "figures": typed.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
 }
 _DEFAULTS = {
     "metric": "test_rmse",
@@ -88,8 +89,8 @@ def _read(texts: Texts) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str
     axes = (*texts["axis"], *(texts["axes"] or "").split())
     said, axes = _with_plan(texts["plan"], said, axes, problems)
     executor = said.pop("executor", PROCESSES)
-    how, told = kinds.read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
-    _, wrong = kinds.read_checked(recipe.OPTIONS, said)
+    how, told = read_checked(_OWN, {name: said.pop(name) for name in _OWN if name in said})
+    _, wrong = read_checked(OPTIONS, said)
     found, unread = read_axes(axes)
     problems += [*told, *wrong, *unread, *executor_problems(executor, texts["tracking_uri"])]
     if "seeds" in how and "seed" in said:
@@ -155,7 +156,7 @@ def _with_plan(
         for name, value in of_axes.items()
         if str(name).replace("-", "_") not in taken
     ]
-    known = [*_OWN, "executor", *recipe.OPTIONS]
+    known = [*_OWN, "executor", *OPTIONS]
     for name, value in values.items():
         field = str(name).replace("-", "_")
         if field not in known:

@@ -10,8 +10,8 @@ from typing import Any
 
 from reproven.comparisons import significance
 from reproven.comparisons.groups import Group, Members, by_unit
+from reproven.recipes.choices import BUNDLED
 from reproven.store.summary import Summary
-from reproven.values.choices import BUNDLED
 
 ALPHA = 0.05
 

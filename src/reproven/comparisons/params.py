@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reproven.errors import name_among
-from reproven.values.choices import OPTIMIZERS
-from reproven.values.options import as_typed, spell
-from reproven.values.recipe import OPTIONS
+from reproven.recipes.choices import OPTIMIZERS
+from reproven.recipes.options import as_typed, spell
+from reproven.recipes.settings import OPTIONS
 
 Params = Mapping[str, str]
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reproven.values import options as kinds
-from reproven.values.options import Option
+from reproven.recipes import typed
+from reproven.recipes.options import Option
 from reproven.values.steps import Step
 
 _SECONDS = 5.0  # at least between two checkpoints, where nothing is asked for
 _SPELLED = re.compile(r"([1-9][0-9]{0,17})(steps?|epochs?)")
 
-HISTOGRAM_EVERY = kinds.whole(
+HISTOGRAM_EVERY = typed.whole(
     "Epochs between two histograms of the weights; a third of them where not given.", "10", low=1
 )
 CHECKPOINT_EVERY = Option(

@@ -19,12 +19,12 @@ from reproven.files.names import MANIFEST
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
+from reproven.recipes.choices import BUNDLED
 from reproven.store.mlmodel import NOTED
 from reproven.store.registry import LoggedModel, Registry, Version
 from reproven.store.store import Store
 from reproven.store.tags import ORIGIN, REPLAYED, SEAL, VERDICT
 from reproven.tables import data
-from reproven.values.choices import BUNDLED
 from reproven.values.record import Record
 
 _COPIED = re.compile(r"models:/[^/]+/\d+")  # the source of a version that MLflow copied from another one

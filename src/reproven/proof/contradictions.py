@@ -10,6 +10,9 @@ from reproven.files import manifest, names
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
 from reproven.files.texts import json_object
 from reproven.proof.evidence import Evidence
+from reproven.recipes.options import as_typed, read_all
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.settings import OPTIONS
 from reproven.store.tags import (
     COMMIT,
     FAILURE,
@@ -21,9 +24,7 @@ from reproven.store.tags import (
     SPLIT_TAG,
     TABLE_TAG,
 )
-from reproven.values import options as kinds
 from reproven.values.metrics import last
-from reproven.values.recipe import OPTIONS, Recipe
 from reproven.values.record import Record
 
 #: The files that every record has.
@@ -100,7 +101,7 @@ def other_params(params: Mapping[str, str], recipe: Recipe) -> Iterator[str]:
 
 
 def _says(name: str, text: str, value: object) -> bool:
-    values, _ = kinds.read_all(OPTIONS, {name: kinds.as_typed(text)})
+    values, _ = read_all(OPTIONS, {name: as_typed(text)})
     if name not in values or not OPTIONS[name].accepts(values[name]):
         return False
     return bool(OPTIONS[name].cast(values[name]) == value)

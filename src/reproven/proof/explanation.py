@@ -14,10 +14,10 @@ from typing import Any
 from reproven.files.digests import digester
 from reproven.proof import verdict
 from reproven.proof.difference import Difference
+from reproven.recipes.choices import OPTIMIZERS, layer_names
+from reproven.recipes.recipe import Recipe
 from reproven.training.prepared import Prepared
 from reproven.values.changes import Change
-from reproven.values.choices import OPTIMIZERS, layer_names
-from reproven.values.recipe import Recipe
 from reproven.values.record import Outcome, Record
 from reproven.values.steps import agree, short
 

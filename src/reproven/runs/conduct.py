@@ -20,6 +20,7 @@ from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal, Line
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
+from reproven.recipes.choices import BUNDLED
 from reproven.store.open_run import dataset_inputs
 from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
 from reproven.training.evaluation import confusion_text
@@ -27,7 +28,6 @@ from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
-from reproven.values.choices import BUNDLED
 from reproven.values.record import Inputs, Outcome
 from reproven.values.steps import Watch
 

@@ -11,11 +11,11 @@ import torch
 
 from reproven.errors import DataError, InvalidInput, name_among
 from reproven.files.front import answer, raw_of
+from reproven.recipes.options import problems_in_python
+from reproven.recipes.settings import OPTIONS
 from reproven.runs.revive import revive
 from reproven.tables.frames import read_file
 from reproven.training import evaluation
-from reproven.values.options import problems_in_python
-from reproven.values.recipe import OPTIONS
 
 Say = Callable[[str], None]
 

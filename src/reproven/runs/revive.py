@@ -13,8 +13,8 @@ from reproven.files.front import Front, Model
 from reproven.files.names import OF_ENCODING, OF_FEATURES, OF_TARGET, RECIPE, SCHEMA
 from reproven.files.texts import json_value
 from reproven.networks import VARIANTS, unset
+from reproven.recipes.recipe import Recipe
 from reproven.training.building import weights_in_mlp
-from reproven.values.recipe import Recipe
 from reproven.values.run_ids import SCHEME, is_run, run_and_path
 
 if TYPE_CHECKING:

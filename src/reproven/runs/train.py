@@ -18,14 +18,14 @@ from reproven.logbooks.interval import OFTEN
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
+from reproven.recipes.options import problems_in_python
+from reproven.recipes.recipe import Recipe
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.children import enclosing
 from reproven.store.store import Store, address
 from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
 from reproven.values.metrics import worse_than_mean
 from reproven.values.model_name import registration_problems
-from reproven.values.options import problems_in_python
-from reproven.values.recipe import Recipe
 from reproven.values.steps import Watch, unwatched
 
 if TYPE_CHECKING:

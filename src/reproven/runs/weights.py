@@ -11,6 +11,7 @@ from reproven.files import disk, models, names
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_text
 from reproven.machine import code, environment
+from reproven.recipes.blueprint import Blueprint
 from reproven.store.address import without_credentials
 from reproven.store.children import enclosing
 from reproven.store.images import write_image
@@ -19,7 +20,6 @@ from reproven.store.tags import DESCRIPTION, HAS_IMAGES, PREFIX, code_tags
 from reproven.training import figures
 from reproven.training.building import build_blueprint
 from reproven.training.histograms import as_json, weight_histograms
-from reproven.values.blueprint import Blueprint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,14 +26,14 @@ from mlflow.types import ColSpec, Schema
 from reproven.errors import Gone, StoreError
 from reproven.files import manifest
 from reproven.files.columns import CATEGORY, NUMBER
+from reproven.recipes.choices import CLASSIFICATION
+from reproven.recipes.options import spell
 from reproven.store.address import without_credentials
 from reproven.store.mlmodel import write_mlmodel
 from reproven.store.tags import (
     CONTEXT,
     SEAL,
 )
-from reproven.values.choices import CLASSIFICATION
-from reproven.values.options import spell
 
 if TYPE_CHECKING:
     from reproven.tables.data import Table

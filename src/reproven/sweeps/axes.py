@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproven.errors import InvalidInput, name_among
-from reproven.values import options as kinds
-from reproven.values.options import Option, read_checked
-from reproven.values.recipe import OPTIONS
+from reproven.recipes.options import Option, read_checked, spell
+from reproven.recipes.settings import OPTIONS
 
 _RANGE = re.compile(
     r"(?P<low>[^.:]*(?:\.[^.:]+)?)\.\.(?P<high>[^:]+?)(?P<log>:log)?(?::(?P<count>[0-9]{1,6}))?"
@@ -60,7 +59,7 @@ class Axis:
             )
         if problem is not None:
             raise InvalidInput([problem])
-        object.__setattr__(self, "values", tuple(map(kinds.spell, self.values)))
+        object.__setattr__(self, "values", tuple(map(spell, self.values)))
 
     @property
     def is_continuous(self) -> bool:
@@ -163,18 +162,20 @@ def _spread(low: float, high: float, count: int, *, log: bool, whole: bool) -> t
         part = number / (count - 1)
         value = low * (high / low) ** part if log else low + (high - low) * part
         ends = {0: low, count - 1: high}
-        found.append(spell(ends[number], whole=whole) if number in ends else shorten(value, whole=whole))
+        found.append(
+            spelled_number(ends[number], whole=whole) if number in ends else shorten(value, whole=whole)
+        )
     return tuple(dict.fromkeys(found))
 
 
-def spell(value: float, *, whole: bool) -> str:
+def spelled_number(value: float, *, whole: bool) -> str:
     """A number as one would type it."""
     return str(round(value)) if whole else repr(float(value))
 
 
 def shorten(value: float, *, whole: bool) -> str:
     """A number with few digits, as one would type it."""
-    return spell(float(f"{value:.{_DIGITS}g}"), whole=whole)
+    return spelled_number(float(f"{value:.{_DIGITS}g}"), whole=whole)
 
 
 def _quoted(given: object) -> str:
@@ -207,5 +208,5 @@ def axis_text(value: object) -> str:
         value: A text, a number, or a list of values; each of these may be a list or a mapping itself.
     """
     if not isinstance(value, list | tuple):
-        return kinds.spell(value)
-    return ";".join(kinds.spell(item) for item in value)
+        return spell(value)
+    return ";".join(spell(item) for item in value)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from reproven.arithmetic import profiles
 from reproven.logbooks import shelf
+from reproven.recipes.recipe import Recipe
 from reproven.store.address import without_credentials
 from reproven.sweeps.proposals import Curve
 from reproven.sweeps.results import Child
 from reproven.sweeps.study import Point, Study
-from reproven.values.recipe import Recipe
 
 if TYPE_CHECKING:
     from reproven.training.completed import Completed  # with pandas, which a worker need not import first

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from reproven.recipes import typed
 from reproven.store.address import without_credentials
-from reproven.values import options as kinds
 
 PROCESSES, CLUSTER = "processes", "dask://"  # where a sweep trains: on this machine, or on a Dask cluster
 
-JOBS = kinds.whole("Processes of this machine; one for each core where not given.", "2", low=1, high=999)
+JOBS = typed.whole("Processes of this machine; one for each core where not given.", "2", low=1, high=999)
 
 
 def executor_problems(executor: str, tracking_uri: str | None) -> list[str]:

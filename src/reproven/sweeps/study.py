@@ -16,11 +16,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproven.errors import InvalidInput, name_among
-from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spell
-from reproven.values import options as kinds
-from reproven.values.choices import MAX_SEED
+from reproven.recipes import typed
+from reproven.recipes.choices import MAX_SEED
+from reproven.recipes.options import Option, problems_in_python, spell
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.settings import OPTIONS
+from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spelled_number
 from reproven.values.metrics import ERRORS
-from reproven.values.recipe import OPTIONS, Recipe
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"
@@ -122,7 +124,7 @@ class Study:
 
 def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
     """The parts of a study as they are kept, one type each, and a message for each that has another."""
-    problems = kinds.problems_in_python(STUDY_OPTIONS, {n: getattr(study, n) for n in STUDY_OPTIONS})
+    problems = problems_in_python(STUDY_OPTIONS, {n: getattr(study, n) for n in STUDY_OPTIONS})
     kept: dict[str, Any] = {}
     if not isinstance(study.base, Mapping):
         problems.append(_wrong_type("base", study.base, "options of a run with their values", {"epochs": 60}))
@@ -132,7 +134,7 @@ def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
             f"base names {name!r}, but no option of a run is called so. {name_among(str(name), OPTIONS)}"
             for name in unknown
         ]
-        kept["base"] = {name: kinds.spell(value) for name, value in study.base.items()}
+        kept["base"] = {name: spell(value) for name, value in study.base.items()}
     some: Any = study.axes
     if isinstance(some, Mapping):
         some = [f"{name}={axis_text(values)}" for name, values in some.items()]
@@ -195,16 +197,16 @@ def _impossible_points(study: Study) -> Iterator[str]:
 
 
 def _ends(axis: Axis) -> tuple[str, ...]:
-    return tuple(spell(end, whole=axis.is_whole) for end in (axis.low, axis.high) if end is not None)
+    return tuple(spelled_number(end, whole=axis.is_whole) for end in (axis.low, axis.high) if end is not None)
 
 
 def _are_seeds(seeds: Any) -> bool:
     is_list = isinstance(seeds, tuple | list | range) and 0 < len(set(seeds)) == len(seeds)
-    return is_list and all(kinds.is_whole(seed) and 0 <= seed <= MAX_SEED for seed in seeds)
+    return is_list and all(typed.is_whole(seed) and 0 <= seed <= MAX_SEED for seed in seeds)
 
 
 STUDY_OPTIONS = {
-    "seeds": kinds.Option(
+    "seeds": Option(
         help="Each point is trained with each of these seeds; --seed where not given.",
         read=read_seeds,
         holds=_are_seeds,
@@ -213,17 +215,17 @@ STUDY_OPTIONS = {
         cast=lambda seeds: tuple(map(int, seeds)),
         metavar="SEED,…|SEED..SEED",
     ),
-    "metric": kinds.choice("By which runs are searched, pruned and ranked.", ERRORS),
-    "search": kinds.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
-    "trials": kinds.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),
-    "search_seed": kinds.whole(
+    "metric": typed.choice("By which runs are searched, pruned and ranked.", ERRORS),
+    "search": typed.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
+    "trials": typed.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),
+    "search_seed": typed.whole(
         "Seed of what a search proposes.", "12", low=0, high=2**32 - 1, metavar="SEED"
     ),
-    "round_size": kinds.whole(
+    "round_size": typed.whole(
         "Points proposed together, from all earlier results, however many processes train.",
         "4",
         low=1,
         high=MAX_VALUES,
     ),
-    "pruner": kinds.choice("Stop runs that are worse than those of earlier rounds.", PRUNERS),
+    "pruner": typed.choice("Stop runs that are worse than those of earlier rounds.", PRUNERS),
 }

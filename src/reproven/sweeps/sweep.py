@@ -15,6 +15,7 @@ from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
+from reproven.recipes.options import problems_in_python
 from reproven.store import children
 from reproven.store.address import without_credentials
 from reproven.store.store import Store
@@ -31,7 +32,6 @@ from reproven.sweeps.study import Study
 from reproven.sweeps.tally import Tally
 from reproven.tables import data
 from reproven.training.completed import completed
-from reproven.values.options import problems_in_python
 
 
 def sweep(

@@ -18,9 +18,9 @@ import pandas as pd
 
 from reproven.errors import DataError, name_among
 from reproven.files.columns import IGNORE, Schema
+from reproven.recipes.choices import AUTO, BUNDLED, CLASSIFICATION, PLAIN, REGRESSION
 from reproven.tables.frames import EXACTLY, Read, read_file
 from reproven.tables.kinds import Asked, hints, taken
-from reproven.values.choices import AUTO, BUNDLED, CLASSIFICATION, PLAIN, REGRESSION
 
 #: Where the bundled numbers come from; datasets/README.md says more.
 _ORIGINS = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from reproven.errors import DataError
-from reproven.values.options import TAB
+from reproven.recipes.typed import TAB
 
 _SEPARATORS = (",", ";", "\t", "|")
 _FIRST_ROWS = 20

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from reproven.errors import DataError, name_among
+from reproven.recipes.typed import TAB
 from reproven.tables import dialects
-from reproven.values.options import TAB
 
 #: What makes a pandas before 3.1 read the number that is written, to the last bit; later ones do it anyway.
 EXACTLY: Any = (

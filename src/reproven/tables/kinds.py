@@ -23,7 +23,7 @@ from reproven.files.columns import (
     texts_of,
     told,
 )
-from reproven.values.choices import CLASSIFICATION
+from reproven.recipes.choices import CLASSIFICATION
 
 _FEW = 20  # different texts that a column of categories may have, however few its rows are
 _NAMELESS, _FEWEST_COUNTED = "Unnamed: 0", 10

@@ -15,9 +15,9 @@ import pandas as pd
 from reproven.errors import DataError
 from reproven.files.columns import CATEGORY, NUMBER, REFUSE
 from reproven.files.texts import json_text
+from reproven.recipes.recipe import Recipe
 from reproven.tables.data import Table, sha256_of
 from reproven.tables.encoding import Encoding, fit
-from reproven.values.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor

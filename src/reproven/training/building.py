@@ -14,9 +14,9 @@ from torch import nn
 from reproven.errors import InvalidInput
 from reproven.machine.environment import require_memory
 from reproven.networks import VARIANTS, ConvTestNet
-from reproven.values.blueprint import Blueprint
-from reproven.values.recipe import Recipe
-from reproven.values.schemes import parse_init
+from reproven.recipes.blueprint import Blueprint
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.schemes import parse_init
 
 
 def build(recipe: Recipe, *, inputs: int, outputs: int = 1) -> nn.Module:

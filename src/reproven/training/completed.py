@@ -14,10 +14,10 @@ from pathlib import Path
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.machine import environment
+from reproven.recipes.choices import BUNDLED, usual_epochs
+from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.tables.data import Table
-from reproven.values.choices import BUNDLED, usual_epochs
-from reproven.values.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from reproven import networks
 from reproven.arithmetic import operations, profiles
 from reproven.files.front import Front, Model
+from reproven.recipes.recipe import Recipe
 from reproven.tables.split import Dataset, dataset_of
 from reproven.training import evaluation, loop, optimizers
 from reproven.training.building import build
@@ -23,7 +24,6 @@ from reproven.training.completed import completed
 from reproven.training.loop import State
 from reproven.training.losses import loss_of
 from reproven.values.metrics import loss_label
-from reproven.values.recipe import Recipe
 from reproven.values.steps import Step
 
 

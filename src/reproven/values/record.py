@@ -28,7 +28,7 @@ from reproven.files.names import (
     WEIGHTS,
 )
 from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
-from reproven.values.recipe import Recipe
+from reproven.recipes.recipe import Recipe
 from reproven.values.steps import Step, all_weights_sha256, short
 
 if TYPE_CHECKING:

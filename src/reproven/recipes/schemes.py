@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reproven.errors import name_among
-from reproven.values.options import Explained, is_number
+from reproven.recipes.options import Explained
+from reproven.recipes.typed import is_number
 
 #: Schemes and their arguments; None marks a value that must be given.
 INIT_SCHEMES: Mapping[str, Mapping[str, Any]] = {

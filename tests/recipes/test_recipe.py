@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from reproven.errors import InvalidInput
-from reproven.values.choices import OPTIMIZERS, layer_names, usual_epochs
-from reproven.values.recipe import OPTIONS, Recipe
+from reproven.recipes.choices import OPTIMIZERS, layer_names, usual_epochs
+from reproven.recipes.recipe import Recipe
+from reproven.recipes.settings import OPTIONS
 
 
 def problems(**texts: str) -> str:

@@ -7,25 +7,25 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from reproven.errors import InvalidInput
-from reproven.values import options as kinds
-from reproven.values.options import Option
-from reproven.values.recipe import OPTIONS as RECIPE_OPTIONS
+from reproven.recipes import typed
+from reproven.recipes.options import Option, problem, problem_in_python, read_all
+from reproven.recipes.settings import OPTIONS as RECIPE_OPTIONS
 
 NETWORKS = ("mlp", "testnet", "conv")
 _MLP_DEFAULTS = {"variant": "module", "hidden": (10, 10), "inputs": 13}
 
 OPTIONS: Mapping[str, Option] = {
-    "network": kinds.choice(
+    "network": typed.choice(
         "What to build: the regression network, the convolutional TestNet, or one Conv2d(3, 16, 3).",
         NETWORKS,
     ),
     "variant": RECIPE_OPTIONS["variant"],
     "hidden": RECIPE_OPTIONS["hidden"],
-    "inputs": kinds.whole("Number of features (mlp).", "13", low=1),
+    "inputs": typed.whole("Number of features (mlp).", "13", low=1),
     "init": RECIPE_OPTIONS["init"],
     "init_bias": RECIPE_OPTIONS["init_bias"],
     "seed": RECIPE_OPTIONS["seed"],
-    "bins": kinds.whole("Bins of each histogram.", "30", low=1, high=10_000),
+    "bins": typed.whole("Bins of each histogram.", "30", low=1, high=10_000),
 }
 
 
@@ -48,7 +48,7 @@ class Blueprint:
 
     def __post_init__(self) -> None:
         given = {item.name: getattr(self, item.name) for item in fields(self)}
-        if problems := _problems(given, kinds.problem_in_python):
+        if problems := _problems(given, problem_in_python):
             raise InvalidInput(problems)
         for name, value in given.items():
             if value is None and self.network == "mlp":
@@ -63,8 +63,8 @@ class Blueprint:
         Raises:
             InvalidInput: Lists every value that cannot be read, is out of range or contradicts another.
         """
-        values, problems = kinds.read_all(OPTIONS, texts)
-        if problems := problems + _problems(values, kinds.problem):
+        values, problems = read_all(OPTIONS, texts)
+        if problems := problems + _problems(values, problem):
             raise InvalidInput(problems)
         return cls(**values)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reproven.arithmetic.profiles import PORTABLE
 from reproven.errors import name_among
-from reproven.values.schemes import parse_init
+from reproven.recipes.schemes import parse_init
 
 MAX_SEED = 2**32 - 1  # the largest that numpy's RandomState, which splits the rows, takes
 
