@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sys
 import tempfile
@@ -110,9 +111,9 @@ def record_csv(content: bytes) -> None:
 
 
 def table(content: bytes) -> None:
-    """A user's .csv file, or .parquet where the first byte is odd."""
-    suffix = ".parquet" if content and content[0] % 2 else ".csv"
-    path = _scratch() / f"table{suffix}"
+    """A user's file; the first byte says of which kind."""
+    kinds = (".csv", ".parquet", ".txt.gz", ".feather", ".xlsx")
+    path = _scratch() / f"table{kinds[content[0] % len(kinds) if content else 0]}"
     path.write_bytes(content[1:])
     for target in (None, "y", "2"):
         try:
@@ -171,7 +172,8 @@ def seeds(reader: str) -> list[bytes]:
         return [b"\n".join(content.splitlines()[:4]) + b"\n" for n, content in files.items() if ".csv" in n]
     if reader == "table":
         csv = [b"\0a,b,y\n1,2,3\n4,5,7\n", b"\x001,2,3\n4,5,7\n", b'\0"a","b","y"\n1e3,-2,.5\n4,,x\n']
-        return [*csv, b"\1" + _parquet()]
+        dialects = [b"\0a;y\n1,5;2\n3;4,25\n", b"\0\xff\xfea\0\t\0y\0\n\0", b"\2" + gzip.compress(csv[0][1:])]
+        return [*csv, *dialects, *binary_tables()]
     if reader == "model":
         return [files["model.pth"], files["state_dict.pth"]]
     if reader == "pickled":
@@ -179,12 +181,16 @@ def seeds(reader: str) -> list[bytes]:
     return [files["recipe.json"]]
 
 
-def _parquet() -> bytes:
+@cache
+def binary_tables() -> list[bytes]:
+    """A table as parquet, feather and workbook."""
     import pandas as pd
 
-    path = _scratch() / "seed.parquet"
-    pd.DataFrame({"a": [1.0, 2.0], "y": [3.0, 5.0]}).to_parquet(path)
-    return path.read_bytes()
+    frame = pd.DataFrame({"a": [1.0, 2.0], "y": [3.0, 5.0]})
+    frame.to_parquet(parquet := _scratch() / "seed.parquet")
+    frame.to_feather(feather := _scratch() / "seed.feather")
+    frame.to_excel(workbook := _scratch() / "seed.xlsx", index=False)
+    return [b"\1" + parquet.read_bytes(), b"\3" + feather.read_bytes(), b"\4" + workbook.read_bytes()]
 
 
 def run(reader: str, folder: str, seconds: str) -> None:

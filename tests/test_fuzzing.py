@@ -149,8 +149,9 @@ def test_the_reader_of_a_table_takes_any_text(text: str, cuts: list[tuple[int, i
 
 @BOUNDED
 @given(cuts=CUTS)
-def test_the_reader_of_a_parquet_table_takes_any_bytes(cuts: list[tuple[int, int, bytes]]) -> None:
-    fuzzing.table(b"\1" + damaged(fuzzing.seeds("table")[-1][1:], cuts))
+def test_the_reader_of_a_binary_table_takes_any_bytes(cuts: list[tuple[int, int, bytes]]) -> None:
+    for seed in fuzzing.binary_tables():
+        fuzzing.table(seed[:1] + damaged(seed[1:], cuts))
 
 
 @BOUNDED

@@ -148,7 +148,7 @@ def test_processes_that_cannot_start_are_no_lack_of_memory(monkeypatch: pytest.M
 
 def test_a_sweep_as_json_is_what_became_of_each_run_without_its_curve() -> None:
     child = job(1, "one").child(FINISHED, run_id="1", metrics={"test_rmse": 2.0}, curve=(3.0, 2.0))
-    about: dict[str, Any] = dict.fromkeys(("run_id", "experiment_id", "tracking_uri", "artifact_uri"), "0")
+    about: dict[str, Any] = {"run_id": "0", "experiment_id": "1", "tracking_uri": "", "artifact_uri": ""}
     about["study_sha256"] = ""
     swept = Swept(**about, metric="test_rmse", best="one", seconds=1.5, runs=(child,))
     found = swept.to_dict()

@@ -72,6 +72,8 @@ def test_the_dialect_of_a_text_is_found_out_and_said(
         ),  # the only comma is the last line's
         ("a;y\n1.234,5;2\n2;3\n", ["a", "y"], ["1.234,5", 2]),  # thousands are not guessed
         ("a;y\n1,5;2.5\n2;3\n", ["a", "y"], [1.5, "2.5"]),  # both marks are of one table no numbers
+        ("a;y\n1,5 kg;2.5\n2,5 kg;3\n", ["a", "y"], ["1,5 kg", 2.5]),
+        ("k;y\na;b\nc;d\n", ["k", "y"], ["a", "b"]),
         ("y\n1\n2\n", ["y"], [1]),
         ('a;y\n"1\n2";3\n4;5\n', ["a", "y"], ["1\n2", 3]),
     ],
@@ -83,6 +85,16 @@ def test_a_dialect_is_hard_to_mistake(
     frame = read_file(tmp_path / "t.csv").frame
     assert list(frame.columns) == columns
     assert frame.iloc[0].tolist() == first
+
+
+def test_rows_with_more_cells_than_names_are_remarked(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\nfirst,1,2\nsecond,3,4\n")
+    found = read_file(tmp_path / "t.csv")
+    assert found.frame.to_dict("list") == {"a": [1, 3], "y": [2, 4]}
+    assert found.frame.index.tolist() == [0, 1]
+    assert found.remarks == (
+        f"{tmp_path}/t.csv has more cells in its rows than names: the first of each are left out.",
+    )
 
 
 def test_decimal_commas_are_read_to_the_last_digit(tmp_path: Path) -> None:
@@ -136,7 +148,11 @@ def packed(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("t.csv.gz", gzip.compress(text().encode())[:-9], "cannot be read as csv.gz: Compressed file ended"),
+        (
+            "t.csv.gz",
+            gzip.compress(text().encode(), mtime=0)[:-9],
+            "cannot be read as csv.gz: Compressed file ended",
+        ),
         ("t.csv.gz", text().encode(), "cannot be read as csv.gz: Not a gzipped file"),
         ("t.csv", b"PK\3\4\0\0", "is no text: byte 5 is zero."),
         ("t.csv", text().encode("utf-16-le"), "is no text: byte 2 is zero."),

@@ -102,7 +102,7 @@ class Swept:
         runs = [asdict(run) for run in self.runs]
         for run in runs:
             del run["curve"]
-        return asdict(replace(self, runs=())) | {"runs": runs}
+        return asdict(replace(self, runs=())) | {"runs": runs, "remarks": list(self.remarks)}
 
 
 @dataclass(kw_only=True)

@@ -146,6 +146,8 @@ def _text(path: Path, sep: str | None = None, decimal: str | None = None) -> Rea
     said = f" --sep {_quoted(between)}" if sep is None and between != usual else ""
     said += " --decimal ','" if mark == "," else ""
     remarks = [f"{path} is read with{said}."] if said else []
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes these cells for one
+        remarks.append(f"{path} has more cells in its rows than names: the first of each are left out.")
     if encoding != dialects.UTF8:
         remarks.append(
             f"{path} is read as {encoding}{'' if encoding == 'utf-16' else ', since it is no UTF-8'}."
@@ -179,8 +181,15 @@ def _feather(path: Path) -> Read:
     from pyarrow import ipc
 
     with path.open("rb") as opened, ipc.open_file(opened) as file:
-        batches = (file.get_batch(number) for number in range(file.num_record_batches))
-        return Read(frame=_joined(path, file.schema.empty_table(), batches))
+        return Read(frame=_joined(path, file.schema.empty_table(), _checked_batches(file)))
+
+
+def _checked_batches(file: Any) -> Iterator[Any]:
+    """The batches of a file whose lengths and offsets Arrow believes as they are written."""
+    for number in range(file.num_record_batches):
+        batch = file.get_batch(number)
+        batch.validate(full=True)
+        yield batch
 
 
 def _joined(path: Path, empty: Any, batches: Iterable[Any]) -> pd.DataFrame:
