@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.proof.replay import replays as replays
     from reproven.proof.verdict import Verdict as Verdict
     from reproven.recipes.recipe import Recipe as Recipe
+    from reproven.runs.given import recipe_of as recipe_of
     from reproven.runs.predict import predict as predict
     from reproven.runs.resume import resume as resume
     from reproven.runs.revive import revive as revive
@@ -65,6 +66,7 @@ _HOMES = {
     "import_": "reproven.proof.bundle",
     "predict": "reproven.runs.predict",
     "promote": "reproven.proof.promote",
+    "recipe_of": "reproven.runs.given",
     "replay": "reproven.proof.replay",
     "replays": "reproven.proof.replay",
     "resume": "reproven.runs.resume",

@@ -49,7 +49,9 @@ def test_a_logged_model_is_found_by_its_errors_on_a_dataset(
 ) -> None:
     run = client.get_run(trained.run_id)
     parts = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
-    last = {m.key: m for name in _known(trained) for m in client.get_metric_history(trained.run_id, name)[-1:]}
+    last = {
+        m.key: m for name in _known(trained) for m in client.get_metric_history(trained.run_id, name)[-1:]
+    }
     (model,) = client.search_logged_models(
         [trained.experiment_id],
         f"metrics.test_rmse < {trained.metrics['test_rmse'] + 1e-9} AND params.optimizer = 'sgd'"
@@ -63,7 +65,9 @@ def test_a_logged_model_is_found_by_its_errors_on_a_dataset(
         (m.key, m.value, m.timestamp, m.step, "boston", parts[f"{m.key.split('_')[0]}ing"].digest)
         for m in last.values()
     )
-    assert {m.key: m.value for m in model.metrics} == {name: trained.metrics[name] for name in _known(trained)}
+    assert {m.key: m.value for m in model.metrics} == {
+        name: trained.metrics[name] for name in _known(trained)
+    }
 
 
 def test_a_model_that_is_filled_twice_has_every_metric_once(

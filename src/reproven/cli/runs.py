@@ -47,6 +47,7 @@ def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
     recipe=Recipe,
     **OFTEN,
     require_clean=typed.flag("Refuse to run code that differs from its commit."),
+    keep_table=typed.flag("Keep the table among the run's files, so that a replay elsewhere needs no other."),
     offline=typed.flag("Ask no store now; `reproven sync` makes the run later, with its own times."),
     register_model=text(
         "Register the model under this name.",

@@ -16,6 +16,7 @@ STANDARDISATION = "standardisation.json"
 OF_FEATURES, OF_TARGET = ("mean", "scale"), ("target_mean", "target_scale")
 #: And of features that are no plain numbers: how they become some, and what the columns hold.
 OF_ENCODING, SCHEMA = ("source", "fill", "code"), "schema"
+TABLE = "table.parquet"
 CONFUSION = "confusion.json"
 HISTOGRAMS = "histograms.json"
 PATCH = "code.patch"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, StoreError
 from reproven.files import manifest, names
-from reproven.files.names import MANIFEST
+from reproven.files.names import MANIFEST, TABLE
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
@@ -233,7 +233,9 @@ def place_of_table(record: Record, found: Evidence, given: str | None) -> str | 
     if given is not None or name in BUNDLED:
         return given or name
     origin = (found.tags or {}).get(ORIGIN)
-    return origin if origin and Path(origin).is_file() else None
+    if origin and Path(origin).is_file():
+        return origin
+    return str(found.folder / TABLE) if TABLE in found.manifest.files else None
 
 
 def _look_at_table(record: Record, place: str | None, report: Report) -> None:

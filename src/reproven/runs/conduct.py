@@ -110,7 +110,12 @@ def planned(
 
 
 def first_files(
-    made: Prepared, inputs: Inputs, code: CodeState | None, *, figures: bool = True
+    made: Prepared,
+    inputs: Inputs,
+    code: CodeState | None,
+    *,
+    figures: bool = True,
+    table: bytes | None = None,
 ) -> dict[str, bytes]:
     """The files that a logbook has before the first step, by their paths.
 
@@ -119,11 +124,14 @@ def first_files(
         inputs: What determines it.
         code: The running code, with its patch.
         figures: Whether its figures are drawn.
+        table: The file that holds its table, where it is kept.
     """
     files = {name: text.encode() for name, text in inputs.texts().items()}
     files[names.STANDARDISATION] = made.dataset.fitted_text.encode()
     if figures:
         files[pictures.TARGET] = pictures.target(made.dataset.table)
+    if table is not None:
+        files[names.TABLE] = table
     if code is not None and code.dirty:
         files[names.PATCH] = code.patch_bytes
     return files

@@ -18,8 +18,10 @@ from reproven.logbooks.interval import OFTEN
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
+from reproven.recipes.choices import BUNDLED
 from reproven.recipes.options import problems_in_python
 from reproven.recipes.recipe import Recipe
+from reproven.runs import given
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.children import enclosing
 from reproven.store.store import Store, address
@@ -31,6 +33,7 @@ from reproven.values.steps import Watch, unwatched
 if TYPE_CHECKING:
     from reproven.runs.conduct import Prune
     from reproven.training.history import History
+    from reproven.training.prepared import Prepared
 
 Say = Callable[[str], None]
 
@@ -83,6 +86,7 @@ def train(
     alias: str | None = None,
     offline: bool = False,
     figures: bool = True,
+    keep_table: bool | None = None,
     parent: str | None = None,
     logbook_id: str | None = None,
     prune: Prune | None = None,
@@ -105,6 +109,8 @@ def train(
         alias: Points this alias at the registered version.
         offline: Asks no store now; `sync` makes the run later, with its original times.
         figures: Whether its figures are drawn; `draw` does it any time later.
+        keep_table: Whether its table becomes a file of the run, so that a replay elsewhere needs no other; of
+            64 MB at most. None keeps what `recipe_of` was given.
         parent: The run that it is shown under. It is then a run of its own even under `mlflow run`. None
             takes MLflow's active run, where that is in the same store, unless offline.
         logbook_id: Names the logbook, so that it is found again; None takes a new name.
@@ -141,7 +147,9 @@ def train(
     from reproven.training.prepared import prepare
 
     made = prepare(recipe)
-    for remark in made.dataset.table.remarks:
+    table = _kept(made) if keep_table or (keep_table is None and given.is_held(recipe)) else None
+    remarks = [*made.dataset.table.remarks, *([table] if isinstance(table, str) else [])]
+    for remark in remarks:
         say(remark)
     inputs = inputs_of(made, code.code(state), environment.describe())
     store = None if offline else Store(tracking_uri)
@@ -163,10 +171,23 @@ def train(
         alias=alias,
         figures=figures,
     )
-    files = conduct.first_files(made, inputs, state, figures=figures)
+    held = table if isinstance(table, bytes) else None
+    files = conduct.first_files(made, inputs, state, figures=figures, table=held)
     with shelf.new_logbook(plan, files, logbook_id) as book:
         kept = Journal(book.journal)
-        return carry_through(book, History(made), kept, store, is_new=True, watch=watch, prune=prune)
+        trained = carry_through(book, History(made), kept, store, is_new=True, watch=watch, prune=prune)
+        return replace(trained, remarks=tuple(remarks))
+
+
+def _kept(made: Prepared) -> bytes | str | None:
+    """The file that holds a run's table, or why there is none, in a sentence; None for a bundled table."""
+    from reproven.tables import kept
+
+    table = made.dataset.table
+    if table.source in BUNDLED:
+        return None
+    found = kept.content(table, made.recipe.of_table)
+    return found if isinstance(found, bytes) else f"{table.source} is not kept with the run, {found}."
 
 
 def carry_through(

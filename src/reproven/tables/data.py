@@ -31,6 +31,8 @@ _ORIGINS = {
 _NAMELESS = "Unnamed: 0"
 #: Fewer rows may be in order by chance.
 _FEWEST_COUNTED = 10
+#: What marks a table that a run kept: it has what was trained on alone.
+MARK = {b"reproven": b"kept"}
 _UNITS = {("boston", "MEDV"): "1,000 USD", ("diabetes", "target"): "progression score"}
 
 
@@ -143,6 +145,8 @@ def load(
         DataError: The table is not there, or cannot be trained on, naming file, columns and rows; or it is
             another one.
     """
+    if _is_kept(Path(data)):
+        drop, sep, decimal = (), None, None
     read, source, usual_target = _read_source(data, sep, decimal)
     frame = read.frame
     name = data if data in BUNDLED else Path(data).name
@@ -198,6 +202,20 @@ def load(
             "the table, its target or the columns dropped differ. Find the table that was meant."
         )
     return table
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a file is a table that a run kept, by its mark."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        metadata = read_schema(path).metadata or {}
+    except (ArrowException, OSError):  # which is said when it is read
+        return False
+    return all(metadata.get(name) == value for name, value in MARK.items())
 
 
 def _read_source(data: str, sep: str | None, decimal: str | None) -> tuple[Read, str, str | None]:
