@@ -130,7 +130,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_the_command_that_takes_it
     with pytest.raises(DataError) as caught:
         data.load(str(path), target="price")
     assert str(caught.value).splitlines() == [
-        f"{path}: ",
+        f"{path}:",
         "  column age, row 1 is missing, but must be a number (and 28 more)",
         "  column town, row 1 is missing, but must be a number (and 199 more)",
         f"  column smokes, row 1 is '{frame.smokes[0]}', but must be a number (and 199 more)",

@@ -280,12 +280,12 @@ def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
             click.echo(f"  {why}")
         if outcome.warning:
             click.echo(f"  {outcome.warning}")
-        for name, value in outcome.metrics.items():
-            click.echo(f"  {name:<11} {value:.6g}")
-        click.echo(f"  {'logbook' if outcome.offline else 'run':<11} {outcome.run_id}")
-        click.echo(f"  artifacts   {outcome.artifact_uri}")
-        if outcome.version:
-            click.echo(f"  version     {outcome.version}")
+        lines = {name: f"{value:.6g}" for name, value in outcome.metrics.items()}
+        lines |= {"logbook" if outcome.offline else "run": outcome.run_id, "artifacts": outcome.artifact_uri}
+        lines |= {"version": outcome.version} if outcome.version else {}
+        width = max(map(len, ("train_loss ", *lines)))
+        for name, value in lines.items():
+            click.echo(f"  {name:<{width}} {value}")
         if outcome.offline:
             click.echo("  No store has it yet: `reproven sync` sends it.")
     if outcome.failure:

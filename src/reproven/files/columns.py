@@ -203,13 +203,13 @@ def refuse(problems: Mapping[str, str], source: str, *, kept: Sequence[str]) -> 
     droppable = [name for name in problems if name not in kept]
     which = "the column" if len(droppable) == 1 else "the columns"
     advice = f", or leave {which} out with --drop {','.join(droppable)}" if droppable else ""
-    raise DataError(f"{source}: {told(problems)}Mend or remove the row{advice}.")
+    raise DataError(f"{source}:{told(problems)}Mend or remove the row{advice}.")
 
 
 def told(problems: Mapping[str, str]) -> str:
-    """What is wrong with columns, before advice: in one line, or in a line for each of several."""
+    """What is wrong with columns, between a colon and advice: in a line, or in one for each of several."""
     if len(problems) == 1:
-        return "".join(f"{problem}. " for problem in problems.values())
+        return "".join(f" {problem}. " for problem in problems.values())
     return "".join(f"\n  {problem}" for problem in problems.values()) + "\n"
 
 

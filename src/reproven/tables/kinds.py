@@ -74,7 +74,7 @@ def taken(
         advice = _advice(bad, useless, asked.targets)
         if bad and not asked.takes_all:
             advice += _as_it_is(frame, asked, command, drop)
-        raise DataError(f"{source}: {told(bad | useless)}{advice}")
+        raise DataError(f"{source}:{told(bad | useless)}{advice}")
     return schema, X, y
 
 
