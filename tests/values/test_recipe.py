@@ -52,6 +52,15 @@ def test_spelling_does_not_change_the_recipe() -> None:
     assert spelt.sha256 == plain.sha256
 
 
+def test_a_recipe_without_validation_is_written_as_before_there_was_any() -> None:
+    plain = Recipe()
+    assert "validation_size" not in plain.to_dict()
+    assert Recipe.parse({"validation_size": "0"}) == plain
+    other = Recipe(validation_size=0.25)
+    assert other.to_dict() == plain.to_dict() | {"validation_size": 0.25}
+    assert Recipe.from_json(other.to_json()) == other
+
+
 def test_split_seed_follows_the_seed() -> None:
     assert Recipe(seed=5).split_seed == 5
     assert Recipe(seed=5, split_seed=7).split_seed == 7
@@ -71,6 +80,11 @@ def test_split_seed_follows_the_seed() -> None:
         ),
         ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
         ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
+        (
+            "validation_size",
+            "1",
+            "validation_size is 1.0, but must be at least 0 and less than 1. Try --validation-size 0.2.",
+        ),
         ("split_seed", "-1", "split_seed is -1, but must be a whole number from 0 to 4294967295."),
         ("variant", "modul", "variant is 'modul', but must be one of module, sequential."),
         (

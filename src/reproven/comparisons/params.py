@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reproven.errors import name_among
 from reproven.values.options import as_typed, spell
-from reproven.values.recipe import OPTIMIZERS, OPTIONS
+from reproven.values.recipe import _FIRST, OPTIMIZERS, OPTIONS
 
 Params = Mapping[str, str]
 
@@ -36,8 +36,13 @@ def field_problems(by: Sequence[str]) -> list[str]:
 
 
 def canonical(params: Params) -> dict[str, str]:
-    """The params that a recipe has, each in its one spelling: 0.001 where a run was told 1e-3."""
-    return {name: _spelled(name, as_typed(params[name])) for name in OPTIONS if params.get(name)}
+    """The params that a recipe has, each in its one spelling: 0.001 where a run was told 1e-3.
+
+    One that says what the first recipes meant is left out, as in their params.
+    """
+    found = {name: _spelled(name, as_typed(params[name])) for name in OPTIONS if params.get(name)}
+    meant = {(name, spell(value)) for name, value in _FIRST.items()}
+    return {name: text for name, text in found.items() if (name, text) not in meant}
 
 
 def _spelled(name: str, text: str) -> str:

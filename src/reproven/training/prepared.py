@@ -34,7 +34,7 @@ class Prepared:
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
         parts: Features, (rows, features) float32, and targets as trained on, (rows,) float32, on the device,
-            by `train` and, where rows are held out, `test`.
+            by `train` and, where rows are held out, `validation` and `test`.
     """
 
     recipe: Recipe
@@ -44,7 +44,7 @@ class Prepared:
 
     @property
     def total_steps(self) -> int:
-        """Updates in all epochs."""
+        """Updates in all epochs; fewer come about where training stops early."""
         return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
 
     def steps(self) -> Iterator[Step]:

@@ -12,8 +12,10 @@ from reproven.errors import RecordError
 from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, read_rows, whole_number
 
-#: The errors of both parts of a table, after each epoch.
-ERRORS = tuple(f"{part}_{error}" for part in ("test", "train") for error in ("rmse", "mae", "r2"))
+#: The errors of each part of a table, after each epoch.
+ERRORS = tuple(
+    f"{part}_{error}" for part in ("test", "train", "validation") for error in ("rmse", "mae", "r2")
+)
 _GROWING = ("r2",)  # the end of a metric's name, of which more is better
 
 
@@ -31,7 +33,8 @@ def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> st
         values: The last value of each metric.
         is_standardised: Whether the network was trained on the standardised target.
     """
-    bad = {part: values[f"{part}_r2"] for part in ("test", "train") if values.get(f"{part}_r2", 0) < 0}
+    parts = ("test", "validation", "train")
+    bad = {part: values[f"{part}_r2"] for part in parts if values.get(f"{part}_r2", 0) < 0}
     if not bad:
         return None
     if "train" not in bad:

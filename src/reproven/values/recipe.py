@@ -44,7 +44,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
 
 
 #: What the first recipes meant, that had no such field; written without it, a recipe's digest stays.
-_FIRST: Mapping[str, Any] = {"standardise_target": False}
+_FIRST: Mapping[str, Any] = {"standardise_target": False, "validation_size": 0.0}
 
 
 def _with(name: str) -> str:
@@ -104,6 +104,15 @@ class Recipe:
     )
     split_seed: int | None = _field(
         None, _seed("Seed of the split into training and testing rows; --seed where not given.")
+    )
+    validation_size: float = _field(
+        0.0,
+        kinds.number(
+            "Share of the rows held out to choose epochs and runs by; 0 chooses none.",
+            "0.2",
+            low=0,
+            below=1,
+        ),
     )
     variant: str = _field(
         "module", kinds.choice("Network: an nn.Module subclass, or nn.Sequential.", VARIANTS)
