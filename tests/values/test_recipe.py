@@ -54,11 +54,11 @@ def test_spelling_does_not_change_the_recipe() -> None:
 
 def test_a_recipe_without_validation_is_written_as_before_there_was_any() -> None:
     plain = Recipe()
-    assert "validation_size" not in plain.to_dict()
+    assert {"validation_size", "patience"}.isdisjoint(plain.to_dict())
     assert Recipe.parse({"validation_size": "0"}) == plain
-    other = Recipe(validation_size=0.25)
-    assert other.to_dict() == plain.to_dict() | {"validation_size": 0.25}
-    assert Recipe.from_json(other.to_json()) == other
+    patient = Recipe(validation_size=0.25, patience=3)
+    assert patient.to_dict() == plain.to_dict() | {"validation_size": 0.25, "patience": 3}
+    assert Recipe.from_json(patient.to_json()) == patient
 
 
 def test_split_seed_follows_the_seed() -> None:
@@ -121,6 +121,17 @@ def test_split_seed_follows_the_seed() -> None:
         ("centered", "", "centered is '', but must be true or false."),
         ("epochs", "0", "epochs is 0, but must be a whole number from 1 to 2147483647. Try --epochs 30."),
         ("epochs", "1.5", "epochs is '1.5', but must be a whole number from 1 to 2147483647."),
+        (
+            "patience",
+            "0",
+            "patience is 0, but must be a whole number from 1 to 2147483647. Try --patience 10.",
+        ),
+        (
+            "patience",
+            "3",
+            "patience is 3, but validation_size is 0: there is no row to tell a better epoch by. "
+            "Try --validation-size 0.2.",
+        ),
         ("batch_size", "many", "batch_size is 'many', but must be a whole number from 1 to 2147483647."),
         ("seed", "4294967296", "seed is 4294967296, but must be a whole number from 0 to 4294967295."),
         ("profile", "exact", "profile is 'exact', but must be one of portable, native."),

@@ -279,12 +279,13 @@ def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
             click.echo(f"  {why}")
         if outcome.warning:
             click.echo(f"  {outcome.warning}")
-        for name, value in outcome.metrics.items():
-            click.echo(f"  {name:<11} {value:.6g}")
-        click.echo(f"  {'logbook' if outcome.offline else 'run':<11} {outcome.run_id}")
-        click.echo(f"  artifacts   {outcome.artifact_uri}")
-        if outcome.version:
-            click.echo(f"  version     {outcome.version}")
+        rows = {name: f"{value:.6g}" for name, value in outcome.metrics.items()}
+        rows |= {"best epoch": str(outcome.best_epoch)} if outcome.best_epoch else {}
+        rows |= {"logbook" if outcome.offline else "run": outcome.run_id, "artifacts": outcome.artifact_uri}
+        rows |= {"version": outcome.version} if outcome.version else {}
+        width = max(11, *map(len, rows))
+        for name, text in rows.items():
+            click.echo(f"  {name:<{width}} {text}")
         if outcome.offline:
             click.echo("  No store has it yet: `reproven sync` sends it.")
     if outcome.failure:

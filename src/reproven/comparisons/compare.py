@@ -264,12 +264,15 @@ def _course(run: Summary, group: str, compared: Comparison, store: Store) -> Any
             histograms = last_of(moments)
         except ValueError as error:
             raise RecordError(f"{names.HISTOGRAMS} cannot be read: {error}.") from error
+    errors = {row.step: row.value for row in rows if row.key == compared.metric}
+    if "patience" in run.params:
+        errors.pop(max(errors, default=0), None)  # of the best epoch once more
     telling = [name for name in compared.by if len({g.fields[name] for g in compared.groups}) > 1]
     return Course(
         group=group,
         rest=params.label(run.params, [name for name in telling if name not in _RATES]),
         rates=params.label(run.params, _RATES),
         losses=[row.value for row in rows if row.key == "train_loss"],
-        errors={row.step: row.value for row in rows if row.key == compared.metric},
+        errors=errors,
         histograms=histograms,
     )

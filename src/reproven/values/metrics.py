@@ -1,4 +1,4 @@
-"""Metrics: their names, which way is better, and their values as rows of a file."""
+"""Metrics: their names, which way is better, which one chooses, and their values as rows of a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from reproven.errors import RecordError
 from reproven.files.names import METRICS
@@ -22,6 +22,51 @@ _GROWING = ("r2",)  # the end of a metric's name, of which more is better
 def more_is_better(metric: str) -> bool:
     """Whether the greatest value of a metric is the best one; of errors the least is."""
     return metric.endswith(_GROWING)
+
+
+def choosing_metric(part: str) -> str:
+    """The metric of a part by which an epoch, or a run, is chosen where nobody names one."""
+    return f"{part}_rmse"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Best:
+    """The best epoch so far, the first of equals, and how long to wait for a better one.
+
+    Attributes:
+        metric: By which it is the best.
+        patience: Epochs without a better one after which training stops.
+        epochs: Epochs completed.
+        epoch: How many were completed when it was over; 0 before the first.
+        errors: The errors after it.
+    """
+
+    metric: str
+    patience: int
+    epochs: int = 0
+    epoch: int = 0
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the last epoch is the best."""
+        return self.epochs == self.epoch > 0
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether training stops here."""
+        return self.epochs - self.epoch >= self.patience
+
+    def after(self, errors: Mapping[str, float]) -> Best:
+        """The best epoch once another one, with these errors, is over."""
+        epochs = self.epochs + 1
+        if self.epoch and not self._is_worse_than(errors[self.metric]):
+            return replace(self, epochs=epochs)
+        return replace(self, epochs=epochs, epoch=epochs, errors=errors)
+
+    def _is_worse_than(self, value: float) -> bool:
+        best = self.errors[self.metric]
+        return value > best if more_is_better(self.metric) else value < best
 
 
 def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> str | None:

@@ -164,6 +164,14 @@ class Recipe:
         None, kinds.flag(f"Divide by the estimated standard deviation ({_with('centered')}).")
     )
     epochs: int = _field(30, kinds.whole("Passes over the training rows.", "30", low=1))
+    patience: int | None = _field(
+        None,
+        kinds.whole(
+            "Stop after so many epochs without a better validation error, and keep the best epoch's weights.",
+            "10",
+            low=1,
+        ),
+    )
     batch_size: int = _field(128, kinds.whole("Rows in a batch.", "128", low=1))
     seed: int = _field(12, _seed("Seed of the initial weights and of the order of the rows."))
     device: str = _field("cpu", kinds.choice("Where to train; auto takes a GPU where there is one.", DEVICES))
@@ -297,6 +305,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"profile is portable, but device is {values['device']}: GPUs have bits of their own. "
             "Try --profile native."
+        )
+    if values["patience"] is not None and not values["validation_size"]:
+        problems.append(
+            f"patience is {values['patience']}, but validation_size is 0: there is no row to tell a better "
+            "epoch by. Try --validation-size 0.2."
         )
     if parse_init(values["init"])[0] == "dirac":
         problems.append("init is dirac, but that is for convolutions alone. Try --init eye.")
