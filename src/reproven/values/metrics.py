@@ -29,6 +29,26 @@ def choosing_metric(part: str) -> str:
     return f"{part}_rmse"
 
 
+def is_of_validation(metric: str) -> bool:
+    """Whether a metric is measured on validation rows: who chooses by it leaves the test rows out."""
+    return metric.startswith("validation_")
+
+
+def estimate(metric: str, values: Mapping[str, float]) -> str | None:
+    """Says that the test rows still tell how good the chosen one of several runs is; or nothing.
+
+    Args:
+        metric: By which it was chosen.
+        values: The last value of each of its metrics.
+    """
+    test = choosing_metric("test")
+    if not is_of_validation(metric) or test not in values:
+        return None
+    return (
+        f"The test rows took no part in the choice: its {test} of {values[test]:.6g} is an honest estimate."
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Best:
     """The best epoch so far, the first of equals, and how long to wait for a better one.
