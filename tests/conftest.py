@@ -17,7 +17,7 @@ from forging import sql
 from programs import ROOT, SOURCE, run
 from reproven import Recipe, Trained, export, train
 
-__all__ = ["QUICK", "ROOT", "Cli"]
+__all__ = ["PATIENT", "QUICK", "ROOT", "Cli"]
 
 #: The files that take longest, the longest first: begun last, one would keep a single processor busy.
 LONGEST = (
@@ -27,6 +27,8 @@ LONGEST = (
     *("sweeps/test_sweep_killed.py", "proof/test_promote.py", "logbooks/test_doctor.py"),
 )
 QUICK = Recipe(epochs=3)
+#: It is best after 8 epochs of 3 steps each, and stops after 10.
+PATIENT = Recipe(epochs=30, optimizer="adam", lr=0.3, seed=8, validation_size=0.2, patience=2)
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -102,6 +104,12 @@ def trained(uri: str, client: MlflowClient, artifact_root: Path) -> Trained:
     """One run of three epochs, registered as `shared@champion`, for the tests that only look at it."""
     client.create_experiment("shared", artifact_location=str(artifact_root))
     return train(QUICK, tracking_uri=uri, experiment="shared", register_model="shared", alias="champion")
+
+
+@pytest.fixture(scope="session")
+def patient(uri: str) -> Trained:
+    """One run whose patience ran out, for the tests that only look at it."""
+    return train(PATIENT, tracking_uri=uri, experiment="patient", histogram_every=4)
 
 
 @pytest.fixture(scope="session")

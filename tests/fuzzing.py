@@ -24,8 +24,9 @@ from reproven.proof.evidence import Evidence
 from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.values.metrics import read_metrics
-from reproven.values.record import Record, _read_losses, _read_weights
+from reproven.values.record import Record
 from reproven.values.snapshot import Snapshot
+from reproven.values.steps import read_losses, read_weights
 
 REFERENCE = Path(__file__).parent.parent / "mlruns" / "reference" / "module-sgd"
 #: The files that a bundle is read from, in the order in which fuzzed bytes fill them.
@@ -99,8 +100,8 @@ def record_csv(content: bytes) -> None:
     text = text_of(content)
     readers: Mapping[str, Callable[[], object]] = {
         "rows": lambda: read_rows("a.csv", text, ("step",)),
-        LOSSES: lambda: _read_losses(text),
-        WEIGHTS: lambda: _read_weights(text),
+        LOSSES: lambda: read_losses(text),
+        WEIGHTS: lambda: read_weights(text),
         "metrics.csv": lambda: read_metrics(text),
     }
     for read in readers.values():

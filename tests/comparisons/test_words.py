@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +79,19 @@ def test_one_group_and_one_run_are_no_comparison_and_no_error() -> None:
         "one group, so nothing to compare it with: test_rmse is 4.500 ± 0.00"
     )
     assert sentence(overview.of([run(4.5)])).endswith("test_rmse is 4.500 over 1 seed")
+
+
+def test_by_validation_rows_the_test_rows_are_said_to_be_left_out() -> None:
+    runs = [run(5 + s, seed=s) for s in range(2)]
+    assert "the test rows" not in words.explanation(overview.of(runs))
+    compared = overview.of(
+        [replace(one, metrics={**one.metrics, "validation_rmse": 4.0}) for one in runs],
+        metric="validation_rmse",
+    )
+    assert (
+        "Who chooses by validation rows leaves the test rows out: these then give an honest estimate of what "
+        "is chosen, as the validation rows do not."
+    ) in words.explanation(compared)
 
 
 @QUICK

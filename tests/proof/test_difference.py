@@ -371,6 +371,7 @@ ANYTHING: list[dict[str, Any]] = [
     {"errors": {"train_rmse": math.nextafter(3.5, 4.0)}},
     {"failure": "The loss became inf"},
     {"pruned": "After epoch 1 it was worse"},
+    {"best_epoch": 2},
 ]
 
 

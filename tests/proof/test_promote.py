@@ -71,6 +71,23 @@ def test_the_best_of_an_experiment_is_chosen_by_held_out_error(own: str) -> None
         promote(best_of="many", metric="test_rsme", name="mlp", alias="champion", tracking_uri=own)
 
 
+def test_the_best_is_chosen_by_validation_rows_where_all_have_them(own: str) -> None:
+    recipes = [Recipe(epochs=1, lr=0.002, validation_size=0.2, seed=seed) for seed in (3, 6)]
+    runs = [train(recipe, tracking_uri=own, experiment="many") for recipe in recipes]
+    by_validation, by_test = (
+        min(runs, key=lambda run: run.metrics[name]) for name in ("validation_rmse", "test_rmse")
+    )
+    assert by_validation.run_id != by_test.run_id
+    found = promote(best_of="many", name="mlp", alias="champion", tracking_uri=own)
+    assert found.run_id == by_validation.run_id
+    assert found.estimate == (
+        "The test rows took no part in the choice: its test_rmse of "
+        f"{by_validation.metrics['test_rmse']:.6g} is an honest estimate."
+    )
+    found = promote(best_of="many", metric="test_rmse", name="mlp", alias="t", tracking_uri=own)
+    assert (found.run_id, found.estimate) == (by_test.run_id, None)
+
+
 def test_an_edited_metric_does_not_make_a_champion(own: str) -> None:
     run = train(RECIPE, tracking_uri=own)
     statement = "UPDATE latest_metrics SET value = 0.1 WHERE key = 'test_rmse' AND run_uuid = ?"

@@ -61,6 +61,15 @@ def test_a_separator_is_kept_as_it_is_typed_and_is_not_the_decimal_mark() -> Non
     assert "sep and decimal are both ','. Try --sep ';'" in problems(data="t.csv", sep=",", decimal=",")
 
 
+def test_a_recipe_without_validation_is_written_as_before_there_was_any() -> None:
+    plain = Recipe()
+    assert {"validation_size", "patience"}.isdisjoint(plain.to_dict())
+    assert Recipe.parse({"validation_size": "0"}) == plain
+    patient = Recipe(validation_size=0.25, patience=3)
+    assert patient.to_dict() == plain.to_dict() | {"validation_size": 0.25, "patience": 3}
+    assert Recipe.from_json(patient.to_json()) == patient
+
+
 def test_split_seed_follows_the_seed() -> None:
     assert Recipe(seed=5).split_seed == 5
     assert Recipe(seed=5, split_seed=7).split_seed == 7
@@ -92,6 +101,11 @@ def test_split_seed_follows_the_seed() -> None:
         ("loss_arg", "delta=1", "loss_arg names 'delta', but no loss is given. Try --loss huber."),
         ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
         ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
+        (
+            "validation_size",
+            "1",
+            "validation_size is 1.0, but must be at least 0 and less than 1. Try --validation-size 0.2.",
+        ),
         ("split_seed", "-1", "split_seed is -1, but must be a whole number from 0 to 4294967295."),
         ("variant", "modul", "variant is 'modul', but must be one of module, sequential."),
         (
@@ -128,6 +142,17 @@ def test_split_seed_follows_the_seed() -> None:
         ("centered", "", "centered is '', but must be true or false."),
         ("epochs", "0", "epochs is 0, but must be a whole number from 1 to 2147483647. Try --epochs 30."),
         ("epochs", "1.5", "epochs is '1.5', but must be a whole number from 1 to 2147483647."),
+        (
+            "patience",
+            "0",
+            "patience is 0, but must be a whole number from 1 to 2147483647. Try --patience 10.",
+        ),
+        (
+            "patience",
+            "3",
+            "patience is 3, but validation_size is 0: there is no row to tell a better epoch by. "
+            "Try --validation-size 0.2.",
+        ),
         ("batch_size", "many", "batch_size is 'many', but must be a whole number from 1 to 2147483647."),
         ("seed", "4294967296", "seed is 4294967296, but must be a whole number from 0 to 4294967295."),
         ("profile", "exact", "profile is 'exact', but must be one of portable, native."),

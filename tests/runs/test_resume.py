@@ -21,7 +21,7 @@ import torch
 from mlflow import MlflowClient
 
 import programs
-from conftest import ROOT
+from conftest import PATIENT, ROOT
 from forging import edit, flip, stop_before
 from programs import SOURCE
 from projects import mlflow_run
@@ -29,6 +29,7 @@ from reproven import Recipe, Trained, audit, replay, resume, train
 from reproven.errors import InvalidInput, RecordError
 from reproven.logbooks import checkpoint, shelf
 from reproven.logbooks.interval import Interval
+from reproven.machine import signals
 from reproven.values.steps import Step
 from stopping import OUTCOME, interrupted, outcome, sent, stopped, stored, train_apart
 
@@ -83,6 +84,34 @@ def test_every_optimizer_goes_on_in_the_middle_of_an_epoch(recipe: Recipe, uri: 
         files = (Path(run.artifact_uri) / name for run in (expected, again))
         assert next(files).read_bytes() == next(files).read_bytes(), name
     assert replay(again.run_id, tracking_uri=uri).verdict == "IDENTICAL"
+
+
+@pytest.mark.parametrize(("step", "checkpoint_every"), [(26, "1step"), (26, "1epoch"), (11, "7steps")])
+def test_a_run_stopped_before_or_after_its_best_epoch_keeps_the_best(
+    patient: Trained, uri: str, client: MlflowClient, step: int, checkpoint_every: str
+) -> None:
+    book = stopped(PATIENT, step, uri, checkpoint_every=checkpoint_every, histogram_every=4)
+    again = resume(book.id)
+    assert (again.best_epoch, again.metrics) == (8, patient.metrics)
+    assert outcome(again) == outcome(patient)
+    assert sorted(stored(again, client)) == sorted(sent(again))
+    assert audit(again.run_id, tracking_uri=uri).findings == ()
+
+
+def test_a_run_told_to_stop_after_its_last_step_trains_no_more(patient: Trained, uri: str) -> None:
+    """Its patience has run out, and its epochs have not."""
+
+    def last(steps: Iterable[Step], total: int) -> Iterator[Step]:
+        for step in steps:
+            if step.step == 29:
+                signals.stop()
+            yield step
+
+    with interrupted(KeyboardInterrupt):
+        train(PATIENT, tracking_uri=uri, histogram_every=4, watch=last)
+    (book,) = shelf.every()
+    assert book.newest_checkpoint == book.steps_done == 30
+    assert outcome(resume(book.id)) == outcome(patient)
 
 
 def test_what_was_found_before_keeps_its_time(uri: str, client: MlflowClient) -> None:

@@ -139,6 +139,11 @@ def test_a_grid_takes_every_point_with_every_seed() -> None:
         (["lr=0.1..1:100000"], {"seeds": (1, 2)}, "The sweep has 200000 runs, but must have at most 100000."),
         ([], {"base": {"test_size": "0"}}, "metric is test_rmse, but no row is held out."),
         (
+            ["validation_size=0,0.2"],
+            {"metric": "validation_mae"},
+            "metric is validation_mae, but not every run holds out rows for validation. Try --valid",
+        ),
+        (
             ["optimizer=sgd,adam", "momentum=0.9"],
             {},
             "momentum is given, but adam has no such option; it belongs to sgd, rmsprop. Leave it out, or "
@@ -153,6 +158,26 @@ def test_parts_that_contradict_each_other_are_told(
     with pytest.raises(InvalidInput) as error:
         Study(**{"base": {}, "axes": read_axes(axes)[0], **about})  # type: ignore[arg-type]
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("axes", "base", "metric"),
+    [
+        ([], {}, "test_rmse"),
+        ([], {"validation_size": "0"}, "test_rmse"),
+        ([], {"validation_size": "0.2"}, "validation_rmse"),
+        ([], {"validation_size": 0.2, "test_size": 0}, "validation_rmse"),
+        (["validation_size=0,0.2"], {}, "test_rmse"),
+        (["validation_size=0.1..0.3:3"], {}, "validation_rmse"),
+        (["patience=2,5"], {"validation_size": "0.2"}, "validation_rmse"),
+    ],
+)
+def test_runs_are_chosen_by_validation_rows_where_all_have_them(
+    axes: list[str], base: dict[str, Any], metric: str
+) -> None:
+    found = Study(base=base, axes=read_axes(axes)[0])
+    assert found.metric == metric
+    assert found.sha256 == Study(base=base, axes=read_axes(axes)[0], metric=metric).sha256
 
 
 @pytest.mark.parametrize(

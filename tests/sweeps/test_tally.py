@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mlflow import MlflowClient
+
+from reproven import Trained
 from reproven.recipes.recipe import Recipe
+from reproven.store.store import Store
 from reproven.sweeps.jobs import Job, Tracking, jobs_of
+from reproven.sweeps.parent import Parent
 from reproven.sweeps.proposals import Curve, Score
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED
 from reproven.sweeps.study import Point, Study
@@ -57,3 +64,19 @@ def test_runs_stand_in_the_order_in_which_they_came_up_each_once_and_later_ones_
     assert tally.curves[1][-1] == Curve((7.0,), pruned=True)
     assert tally.curves[2] == [Curve((9.0, 1.0)), Curve((9.0, 3.0)), Curve((9.0, 3.0))]
     assert [score.last for score in tally.scores] == [0.5, 2.5, 2.5, 7.0]
+
+
+def test_the_curve_of_a_run_with_patience_ends_with_its_last_epoch(
+    patient: Trained, uri: str, client: MlflowClient
+) -> None:
+    """Its store has the best epoch's errors once more, which no pruner saw."""
+    base: Any = {"epochs": 30, "optimizer": "adam", "lr": 0.3, "validation_size": 0.2, "patience": 2}
+    asked, store = Study(base=base, seeds=(8,), pruner="median"), Store(uri)
+    tracking = Tracking(tracking_uri=uri, experiment="patient", parent="")
+    (job,) = jobs_of(asked, [{}], complete=complete, tracking=tracking, curves={})
+    run, found = store.open(patient.run_id), store.summary(patient.run_id)
+    parent = Parent(study=asked, store=store, experiment="patient", run=run, earlier=())
+    child = parent.child_of(job, found)
+    *curve, kept = [row.value for row in client.get_metric_history(patient.run_id, "validation_rmse")]
+    assert (list(child.curve), child.metrics["validation_rmse"]) == (curve, kept)
+    assert (len(curve), curve[7]) == (10, kept)

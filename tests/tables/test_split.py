@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,10 +67,43 @@ def test_a_test_size_that_leaves_no_row_is_refused(tmp_path: Path) -> None:
         split(table, test_size=0.9, seed=1)
 
 
+@pytest.mark.parametrize("test_size", [0.2, 0.0])
+def test_validation_rows_come_from_the_training_rows_and_leave_the_test_rows_as_they_are(
+    test_size: float,
+) -> None:
+    table = data.load("boston")
+    without = split(table, test_size=0.2, seed=4)
+    found = split(table, test_size=test_size, validation_size=0.101, seed=4)
+    rows = [*found.test_rows, *found.validation_rows, *found.train_rows]
+    assert rows == [*without.test_rows, *without.train_rows]  # in the order that was drawn
+    assert len(found.validation_rows) == 52  # of 506, rounded up
+    assert list(found.parts) == ["train", "validation", *(["test"] if test_size else [])]
+    scaler = StandardScaler().fit(table.X[found.train_rows])
+    assert np.array_equal(found.mean, scaler.mean_)
+    assert found.split_sha256 != split(table, test_size=test_size, seed=4).split_sha256
+
+
+def test_sizes_that_leave_no_row_are_named_together(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n3,4\n5,7\n")
+    table = data.load(str(tmp_path / "t.csv"), target="y")
+    assert len(split(table, test_size=0.3, validation_size=0.3, seed=1).train_rows) == 1
+    words = r"test_size 0\.3 with validation_size 0\.5 leave none to train on\. Try --test-size 0\.2 --valid"
+    with pytest.raises(DataError, match=words):
+        split(table, test_size=0.3, validation_size=0.5, seed=1)
+
+
 def test_split_digest_names_the_rows() -> None:
     table = data.load("boston")
     digests = {split(table, test_size=0.2, seed=seed).split_sha256 for seed in (1, 1, 2)}
     assert len(digests) == 2
+    found = split(table, test_size=0.2, validation_size=0.2, seed=1)
+    train, test, validation = (
+        rows.astype("<i8").tobytes() for rows in (found.train_rows, found.test_rows, found.validation_rows)
+    )
+    assert found.split_sha256 == hashlib.sha256(b"|".join((train, test, validation))).hexdigest()
+    before = split(table, test_size=0.2, seed=1)
+    rows = b"|".join(rows.astype("<i8").tobytes() for rows in (before.train_rows, before.test_rows))
+    assert before.split_sha256 == hashlib.sha256(rows).hexdigest()
 
 
 def test_a_standardised_target_is_that_of_scikit_learn_and_fitted_to_the_training_rows() -> None:

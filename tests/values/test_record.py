@@ -21,7 +21,7 @@ def texts(found: Record) -> dict[str, str]:
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:
-    for found in (record(), pruned(), failed()):
+    for found in (record(), pruned(), failed(), patient()):
         again = Record.read(texts(found).__getitem__)
         assert again == replace(found, weights={})
         assert list(again.inputs.initial_weights) == list(again.outcome.final_weights) == list(NAMES)
@@ -76,11 +76,25 @@ def failed() -> Record:
     return with_outcome(record(steps=3), failure="The loss became inf", epoch_weights=(digest(0),))
 
 
+def patient(best: int | None = 2, **changed: Any) -> Record:
+    """Of three epochs the second was the best."""
+    recipe = Recipe(**{"epochs": 3, "profile": "portable", "validation_size": 0.2, "patience": 1, **changed})
+    rows, (first, _, last) = WHOLE.step_weights, WHOLE.epoch_weights
+    return with_outcome(
+        record(recipe=recipe),
+        best_epoch=best,
+        step_weights=(*rows[:3], rows[5], *rows[4:5], rows[3]),
+        epoch_weights=(first, last, digest(2)),
+    )
+
+
 MEAN = digest("mean")
 LACKS = "inputs.json lacks a field or has a wrong one: "
 LAST = "The last step in weights.csv is not what outcome.json says of the final weights."
 LAST_EPOCH = "The last epoch in outcome.json is not what it says of the final weights."
 WHOLE = record().outcome
+ROWS = tuple(WHOLE.step_weights)
+KEPT = "outcome.json says that weights after"
 FINAL = all_weights_sha256(WHOLE.final_weights.values())
 CONTRADICTIONS: list[tuple[Record, str]] = [
     (record(steps=4), "recipe.json says 3 epochs, but losses.csv has 2 whole ones."),
@@ -102,6 +116,48 @@ CONTRADICTIONS: list[tuple[Record, str]] = [
     (
         with_outcome(failed(), failure=None, pruned="worse"),
         "outcome.json says that the run was pruned, but losses.csv ends within an epoch.",
+    ),
+    (with_outcome(record(), best_epoch=3), f"{KEPT} 3 epochs were kept, but such a run keeps its last."),
+    (
+        with_outcome(
+            failed(), best_epoch=1, epoch_weights=(FINAL,), step_weights=(ROWS[0], ROWS[5], ROWS[5])
+        ),
+        f"{KEPT} 1 epochs were kept, but such a run keeps its last.",
+    ),
+    (
+        with_outcome(patient(), step_weights=(*ROWS[:3], ROWS[2], ROWS[4], ROWS[5])),
+        "The last step of the best epoch in weights.csv is not what outcome.json says of the final weights.",
+    ),
+    (
+        with_outcome(patient(), epoch_weights=WHOLE.epoch_weights),
+        "The best epoch in outcome.json is not what it says of the final weights.",
+    ),
+    (
+        with_outcome(patient(), step_weights=(*patient().outcome.step_weights[:5], ("", ""))),
+        "weights.csv, step 5 has not the digests that outcome.json says it has.",
+    ),
+    (
+        with_outcome(patient(4), step_weights=ROWS, epoch_weights=WHOLE.epoch_weights),
+        f"{KEPT} 4 epochs were kept, but losses.csv has 3 whole ones.",
+    ),
+    (
+        with_outcome(patient(None), step_weights=ROWS, epoch_weights=WHOLE.epoch_weights),
+        f"{KEPT} None epochs were kept, but losses.csv has 3 whole ones.",
+    ),
+    *(
+        (
+            patient(epochs=epochs, patience=2),
+            f"recipe.json says {epochs} epochs and a patience of 2, but losses.csv has 3 whole ones, and "
+            f"{KEPT} 2 epochs were kept.",
+        )
+        for epochs in (4, 2)
+    ),
+    (
+        with_outcome(
+            patient(1), step_weights=(ROWS[0], ROWS[5], *ROWS[2:]), epoch_weights=(FINAL, FINAL, FINAL)
+        ),
+        "recipe.json says 3 epochs and a patience of 1, but losses.csv has 3 whole ones, and "
+        f"{KEPT} 1 epochs were kept.",
     ),
     (
         with_outcome(record(), steps=(), step_weights=(), epoch_weights=(), pruned="worse"),
@@ -154,6 +210,20 @@ def test_intervals_that_are_none_are_refused(every: Any) -> None:
 
 def _with_intervals(every: Any) -> str:
     return json.dumps(json.loads(texts(record())["outcome.json"]) | {"weights_every": every})
+
+
+def test_a_run_whose_patience_ran_out_has_fewer_epochs_than_its_recipe() -> None:
+    for found in (patient(epochs=9), patient(patience=2), with_outcome(patient(patience=2), pruned="worse")):
+        assert Record.read(texts(found).__getitem__) == replace(found, weights={})
+    assert [patient().outcome.epochs_at(place) for place in (0, 3, 4)] == [0, 3, 2]
+    assert (patient().outcome.epochs_kept, WHOLE.epochs_kept) == (2, 3)
+
+
+@pytest.mark.parametrize("best", ["2", 0, -1, True, 1.5])
+def test_a_best_epoch_that_is_none_is_refused(best: Any) -> None:
+    told = json.loads(texts(patient())["outcome.json"]) | {"best_epoch": best}
+    with pytest.raises(RecordError, match=r"best_epoch is no number of epochs"):
+        Record.read({**texts(patient()), "outcome.json": json.dumps(told)}.__getitem__)
 
 
 def test_a_run_that_failed_in_its_first_step_is_a_record() -> None:

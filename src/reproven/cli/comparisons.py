@@ -45,7 +45,9 @@ def _contradictions(said: Mapping[str, Any]) -> list[str]:
     runs=some_runs("Give run ids, the parent of some, or --experiment NAME."),
     experiment=text("Also all training runs of this experiment."),
     by=checked(_FIELDS, (), check=field_problems),
-    metric=text("What is compared, at the end.", "METRIC", default="test_rmse"),
+    metric=text(
+        "What is compared, at the end: test_rmse, or test_log_loss of classes, where not given.", "METRIC"
+    ),
     output=text("Write the page, the tables and the figures there.", "FOLDER"),
     as_csv=plain("--csv", is_flag=True, help="Print a CSV table with a row for each run."),
     problems=_contradictions,

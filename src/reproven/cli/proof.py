@@ -185,7 +185,9 @@ def _promotes_none(said: Mapping[str, Any]) -> list[str]:
         check=lambda alias, _: registration_problems("any", alias),
     ),
     best_of=text("In place of RUN: the best finished run of this experiment.", "EXPERIMENT"),
-    metric=text("By which it is the best.", "METRIC", default="test_rmse"),
+    metric=text(
+        "By which it is the best.  [default: validation_rmse if all have it, else test_rmse]", "METRIC"
+    ),
     force=plain(is_flag=True, help="Move it all the same; what speaks against it is noted."),
     roll_back=plain(is_flag=True, help="Move the alias back to where it was."),
     problems=_promotes_none,
@@ -228,5 +230,7 @@ def promote(
         if found.run_id:
             click.echo(f"  run      {found.run_id}")
             click.echo(f"  verdict  {found.verdict}")
+        if found.estimate:
+            click.echo(f"  {found.estimate}")
     if not found.moved:
         sys.exit(FINDING)

@@ -280,12 +280,13 @@ def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
             click.echo(f"  {why}")
         if outcome.warning:
             click.echo(f"  {outcome.warning}")
-        lines = {name: f"{value:.6g}" for name, value in outcome.metrics.items()}
-        lines |= {"logbook" if outcome.offline else "run": outcome.run_id, "artifacts": outcome.artifact_uri}
-        lines |= {"version": outcome.version} if outcome.version else {}
-        width = max(map(len, ("train_loss ", *lines)))
-        for name, value in lines.items():
-            click.echo(f"  {name:<{width}} {value}")
+        rows = {name: f"{value:.6g}" for name, value in outcome.metrics.items()}
+        rows |= {"best epoch": str(outcome.best_epoch)} if outcome.best_epoch else {}
+        rows |= {"logbook" if outcome.offline else "run": outcome.run_id, "artifacts": outcome.artifact_uri}
+        rows |= {"version": outcome.version} if outcome.version else {}
+        width = max(11, *map(len, rows))
+        for name, text in rows.items():
+            click.echo(f"  {name:<{width}} {text}")
         if outcome.offline:
             click.echo("  No store has it yet: `reproven sync` sends it.")
     if outcome.failure:

@@ -118,7 +118,9 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     if as_json:
         click.echo(json.dumps({"runs": [asdict(run) for run in found]}))
         return
-    shown = ("train_loss", "train_rmse", "test_rmse", "test_mae", "test_r2")
+    always = ("train_loss", "train_rmse", "test_rmse", "test_mae", "test_r2")
+    validated = any("validation_rmse" in run.metrics for run in found)
+    shown = (*always[:2], "validation_rmse", *always[2:]) if validated else always
     rows: list[tuple[str, ...]] = [("run", "status", *shown)]
     for run in found:
         values = (f"{run.metrics[name]:.6g}" if name in run.metrics else "–" for name in shown)

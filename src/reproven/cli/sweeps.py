@@ -40,6 +40,7 @@ from reproven.recipes.settings import OPTIONS
 from reproven.sweeps import study
 from reproven.sweeps.axes import axis_text, read_axes
 from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
+from reproven.values.metrics import estimate
 
 if TYPE_CHECKING:
     from reproven.sweeps.results import Progress, Swept
@@ -52,7 +53,6 @@ _OWN = {
     "figures": typed.flag("Draw the figures of each run at once; `reproven draw` does it any time later."),
 }
 _DEFAULTS = {
-    "metric": "test_rmse",
     "search": study.GRID,
     "search_seed": 12,
     "round_size": 4,
@@ -224,6 +224,8 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
         click.echo(
             f"  best      {swept.metric} {best.metrics[swept.metric]:.6g} ({best.name}, run {best.run_id})"
         )
+        if told := estimate(swept.metric, best.metrics):
+            click.echo(f"            {told}")
     click.echo(f"  sweep     {swept.run_id}")
     click.echo(f"  artifacts {swept.artifact_uri}")
     click.echo(f"  Next: reproven compare {swept.run_id}")

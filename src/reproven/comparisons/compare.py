@@ -26,7 +26,7 @@ from reproven.store.store import Store
 from reproven.store.summary import Summary
 from reproven.store.tags import DESCRIPTION
 from reproven.training.histograms import last_of
-from reproven.values.metrics import loss_label, read_metrics
+from reproven.values.metrics import loss_label, read_metrics, usual_metric
 from reproven.values.run_ids import EXAMPLE, listed
 
 PAGE = "comparison.html"
@@ -66,7 +66,7 @@ def compare(
     *,
     experiment: str | None = None,
     by: Sequence[str] = (),
-    metric: str = "test_rmse",
+    metric: str | None = None,
     output: str | Path | None = None,
     tracking_uri: str | None = None,
 ) -> Compared:
@@ -76,7 +76,7 @@ def compare(
         sources: Run ids, or `runs:/…`; a run with training runs under it stands for these, and is logged to.
         experiment: Also all training runs of this experiment.
         by: The params that tell groups apart; none takes all that differ by choice.
-        metric: What is compared, at each run's end.
+        metric: What is compared, at each run's end; None takes test_rmse, or test_log_loss of classes.
         output: A folder for the files; made where it is missing.
         tracking_uri: Where the runs are; None takes MLflow's own choice.
 
@@ -100,6 +100,8 @@ def compare(
         raise InvalidInput(problems)
     store = Store(tracking_uri)
     found = candidates.find(store, sources, experiment)
+    finished = [run.metrics for run in found.runs if run.status == "FINISHED"]
+    metric = metric or usual_metric(finished, ("test",))
     answer = _answer(found.runs, by=by, metric=metric)
     under_mlflow = run_of_mlflow() is not None
     if found.parent is None and output is None and not under_mlflow:
@@ -264,12 +266,15 @@ def _course(run: Summary, group: str, compared: Comparison, store: Store) -> Any
             histograms = last_of(moments)
         except ValueError as error:
             raise RecordError(f"{names.HISTOGRAMS} cannot be read: {error}.") from error
+    errors = {row.step: row.value for row in rows if row.key == compared.metric}
+    if "patience" in run.params:
+        errors.pop(max(errors, default=0), None)  # of the best epoch once more
     telling = [name for name in compared.by if len({g.fields[name] for g in compared.groups}) > 1]
     return Course(
         group=group,
         rest=params.label(run.params, [name for name in telling if name not in _RATES]),
         rates=params.label(run.params, _RATES),
         losses=[row.value for row in rows if row.key == "train_loss"],
-        errors={row.step: row.value for row in rows if row.key == compared.metric},
+        errors=errors,
         histograms=histograms,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from reproven.errors import name_among
 from reproven.recipes.choices import OPTIMIZERS
 from reproven.recipes.options import as_typed, spell
+from reproven.recipes.recipe import _FIRST
 from reproven.recipes.settings import OPTIONS
 
 Params = Mapping[str, str]
@@ -37,8 +38,13 @@ def field_problems(by: Sequence[str]) -> list[str]:
 
 
 def canonical(params: Params) -> dict[str, str]:
-    """The params that a recipe has, each in its one spelling: 0.001 where a run was told 1e-3."""
-    return {name: _spelled(name, as_typed(params[name])) for name in OPTIONS if params.get(name)}
+    """The params that a recipe has, each in its one spelling: 0.001 where a run was told 1e-3.
+
+    One that says what the first recipes meant is left out, as in their params.
+    """
+    found = {name: _spelled(name, as_typed(params[name])) for name in OPTIONS if params.get(name)}
+    meant = {(name, spell(value)) for name, value in _FIRST.items()}
+    return {name: text for name, text in found.items() if (name, text) not in meant}
 
 
 def _spelled(name: str, text: str) -> str:

@@ -10,6 +10,7 @@ from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import ALPHA, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.comparisons.significance import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
+from reproven.values.metrics import is_of_validation
 
 _MOST = 10  # sentences in a row that somebody reads
 _LEAST_SHOWN = 0.0001
@@ -138,6 +139,11 @@ def explanation(comparison: Comparison) -> str:
         f"{better} {comparison.metric} is better; ± is the standard deviation over seeds, "
         "in a pair that of the paired differences."
     )
+    if is_of_validation(comparison.metric):
+        meaning += (
+            " Who chooses by validation rows leaves the test rows out: these then give an honest estimate of "
+            "what is chosen, as the validation rows do not."
+        )
     tests = [pair for pair in comparison.pairs if pair.p is not None]
     if not tests:
         return meaning

@@ -25,7 +25,7 @@ from reproven.training.loop import State
 
 FORMAT = 1
 _DIGEST = 64  # hexadecimal digits
-_WEIGHTS, _SLOTS = "weights", "slots"
+_WEIGHTS, _SLOTS, _BEST = "weights", "slots", "best"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,8 @@ class Checkpoint:
         order: The current epoch's rows in the order drawn; None before it is drawn.
         generator: The state of the generator that draws it, in hexadecimal.
         numbers: What the optimizer keeps of each parameter, but for tensors.
-        tensors: Weights by `weights.NAME`, and what the optimizer keeps by `slots.PARAMETER.NAME`.
+        tensors: Weights by `weights.NAME`, what the optimizer keeps by `slots.PARAMETER.NAME`, and the best
+            epoch's weights, where they are kept, by `best.NAME`.
     """
 
     step: int
@@ -54,6 +55,18 @@ class Checkpoint:
     numbers: list[dict[str, int]]
     tensors: Mapping[str, Tensor]
 
+    @property
+    def best(self) -> dict[str, Tensor]:
+        """The weights of the best epoch up to here, by name; none where the recipe has no patience."""
+        return self._of(_BEST)
+
+    def _of(self, kind: str) -> dict[str, Tensor]:
+        return {
+            path.removeprefix(f"{kind}."): tensor
+            for path, tensor in self.tensors.items()
+            if path.startswith(f"{kind}.")
+        }
+
     def restore(self, state: State) -> None:
         """Puts a state that was made from the same recipe where the checkpoint stands.
 
@@ -62,18 +75,13 @@ class Checkpoint:
         """
         device = next(state.network.parameters()).device
         slots: list[dict[str, Any]] = [dict(kept) for kept in self.numbers]
-        weights = {}
         try:
-            for path, tensor in self.tensors.items():
-                kind, _, name = path.partition(".")
-                if kind == _WEIGHTS:
-                    weights[name] = tensor
-                else:
-                    number, _, name = name.partition(".")
-                    slots[int(number)][name] = tensor.to(device)
+            for path, tensor in self._of(_SLOTS).items():
+                number, _, name = path.partition(".")
+                slots[int(number)][name] = tensor.to(device)
             if len(slots) != len(state.slots):
                 raise ValueError(f"it knows {len(slots)} parameters, and there are {len(state.slots)}")
-            state.network.load_state_dict(weights)
+            state.network.load_state_dict(self._of(_WEIGHTS))
             state.generator.set_state(torch.tensor(list(bytes.fromhex(self.generator)), dtype=torch.uint8))
         except (ValueError, IndexError, RuntimeError) as error:
             raise RecordError(
@@ -84,17 +92,21 @@ class Checkpoint:
         state.order = None if self.order is None else torch.tensor(self.order)
 
 
-def write(path: Path, state: State, *, step: int, position: int, sha256: str) -> None:
+def write(
+    path: Path, state: State, best: Mapping[str, Tensor], *, step: int, position: int, sha256: str
+) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Args:
         path: The file.
         state: Where training stands, between two steps.
+        best: The weights of the best epoch up to here, where they are kept.
         step: Steps completed.
         position: Bytes of the journal that belong to it.
         sha256: Digest of those bytes.
     """
     tensors = {f"{_WEIGHTS}.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    tensors |= {f"{_BEST}.{name}": tensor for name, tensor in best.items()}
     for number, slots in enumerate(state.slots):
         tensors |= {f"{_SLOTS}.{number}.{n}": v for n, v in slots.items() if isinstance(v, Tensor)}
     whole = Checkpoint(

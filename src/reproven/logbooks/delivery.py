@@ -152,8 +152,11 @@ class Delivery:
         self.run.log_rows(list(journal.rows(lines)))
         looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
         with self._writing():
-            for epochs, moment, found in looks:
-                pictures.weights(self._book.files, epochs, moment, found, owner=self._book.id)
+            for place, moment, found, *epochs in looks:
+                stood = (
+                    epochs[0] if epochs else place
+                )  # those that are kept come after the last, and say when
+                pictures.weights(self._book.files, place, stood, moment, found, owner=self._book.id)
         return end
 
     def _upload(self) -> None:
@@ -176,7 +179,7 @@ class Delivery:
         end = self._book.end
         assert end is not None, "the training is not over"
         self.send()
-        model_uri = self._log_model() if end.model else None
+        model_uri = self._log_model(end) if end.model else None
         version = self._register(model_uri) if model_uri and self._plan.register_model else None
         tags = {name: text.replace("{run_id}", self.run.id) for name, text in end.tags.items()}
         self.run.describe(params={}, tags=tags)
@@ -192,7 +195,7 @@ class Delivery:
             version=version,
         )
 
-    def _log_model(self) -> str:
+    def _log_model(self, end: End) -> str:
         model_id = self._sent.model_id
         if model_id == UNKNOWN:
             model_id = self.run.unfinished_model()
@@ -206,7 +209,7 @@ class Delivery:
                 model_id,
                 folder / names.MODEL,
                 plan.example,
-                step=plan.steps,
+                step=plan.steps if end.step is None else end.step,
                 errors=last_errors(read_metrics(disk.read_text(folder / names.METRICS))),
                 datasets=plan.datasets,
             )

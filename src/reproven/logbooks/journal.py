@@ -24,7 +24,7 @@ from reproven.errors import RecordError
 from reproven.files.texts import json_value
 from reproven.values.metrics import Row
 
-STEP, EPOCH, WEIGHTS = "step", "epoch", "weights"
+STEP, EPOCH, KEPT, WEIGHTS = "step", "epoch", "kept", "weights"
 LOSS = "train_loss"  # the metric of every step
 _MOMENTS = 0.02  # seconds
 
@@ -73,8 +73,8 @@ class Journal:
         """Writes a finding, a step's within some moments, or holds it against the one that is there.
 
         Args:
-            kind: STEP, EPOCH or WEIGHTS.
-            number: Of the step, or of the epochs completed.
+            kind: STEP, EPOCH, KEPT or WEIGHTS.
+            number: Of the step, or of the epochs completed; what is kept at the end comes after the last.
             found: JSON values.
 
         Raises:
@@ -143,7 +143,7 @@ def rows(lines: Sequence[Line]) -> Iterator[Row]:
     for line in lines:
         if line[0] == STEP and math.isfinite(value := loss(line)):
             yield Row(LOSS, line[1], line[2], value)
-        elif line[0] == EPOCH:
+        elif line[0] in (EPOCH, KEPT):
             for name, value in _errors(line).items():
                 yield Row(name, line[1], line[2], value)
 
@@ -160,7 +160,7 @@ def loss_bits(value: float) -> str:
 
 
 def _errors(line: Line) -> Mapping[str, float]:
-    errors: Mapping[str, float] = line[4]
+    errors: Mapping[str, float] = line[-1]
     return errors
 
 
@@ -179,7 +179,7 @@ def _split(content: bytes, name: str) -> list[tuple[bytes, Line]]:
         try:
             line = json_value(text.decode())
             kind, number, moment, *_ = line
-            if kind not in (STEP, EPOCH, WEIGHTS) or type(number) is not int or type(moment) is not int:
+            if kind not in (STEP, EPOCH, KEPT, WEIGHTS) or type(number) is not int or type(moment) is not int:
                 raise ValueError("no finding begins like this")
         except (ValueError, TypeError) as error:
             raise RecordError(f"{name} is broken: {text[:40]!r} is not a finding: {error}.") from error

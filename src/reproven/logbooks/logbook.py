@@ -91,12 +91,14 @@ class End:
         tags: More tags of the run; in a text, {run_id} stands for its id.
         linked: Tags of other runs, by their ids.
         model: Whether the files hold a model to be logged.
+        step: Steps completed when its weights stood; None where they are the last of the plan.
     """
 
     status: str
     tags: Mapping[str, str]
     linked: Mapping[str, Mapping[str, str]]
     model: bool
+    step: int | None = None
 
 
 @dataclass(kw_only=True, slots=True)

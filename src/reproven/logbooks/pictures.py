@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +32,27 @@ def target(table: Table) -> bytes:
     return figures.png(figures.target_histogram(table.y, table.target_label))
 
 
-def outcome(folder: Path, losses: Sequence[float], histograms: Mapping[int, Any], label: str) -> None:
-    """The loss of every step, and the weights before the first and after the last.
+def outcome(
+    folder: Path,
+    losses: Sequence[float],
+    histograms: Mapping[int, Any],
+    label: str,
+    *,
+    epochs_at: Callable[[int], int],
+) -> None:
+    """The loss of every step, and the weights before the first and at the end.
 
     Args:
         folder: Of the run's artifacts.
         losses: Loss of each step.
-        histograms: Of every parameter, as JSON values, by the epochs completed.
+        histograms: Of every parameter, as JSON values, by their place.
         label: The loss and its unit.
+        epochs_at: As an `Outcome` has it.
     """
     _write(folder, LOSSES, figures.loss_curve(losses, label))
-    first, last = min(histograms), max(histograms)
-    moments = {f"after {epochs} epochs": from_json(histograms[epochs]) for epochs in (first, last)}
+    ends = {epochs_at(place): from_json(histograms[place]) for place in (min(histograms), max(histograms))}
+    first, last = min(ends), max(ends)
+    moments = {f"after {epochs} epochs": found for epochs, found in ends.items()}
     _write(folder, WEIGHTS, figures.weights(moments, f"Weights after {first} and after {last} epochs"))
 
 
@@ -67,11 +76,12 @@ def predictions(folder: Path, predicted: Predictions, table: Table) -> None:
     _write(folder, PREDICTED, figure)
 
 
-def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> None:
+def weights(folder: Path, place: int, epochs: int, moment: int, found: Any, owner: str) -> None:
     """The histograms of one moment as an image, for the UI to show over time.
 
     Args:
         folder: Of the run's artifacts.
+        place: The step that the UI shows it at.
         epochs: Completed.
         moment: When, in milliseconds since 1970.
         found: The histograms of every parameter, as JSON values.
@@ -79,7 +89,7 @@ def weights(folder: Path, epochs: int, moment: int, found: Any, owner: str) -> N
     """
     figure = figures.weights({"": from_json(found)}, f"Weights after {epochs} epochs", width=_WIDTH_IN_UI)
     pixels = figures.pixels(figure)
-    write_image(folder, pixels, key="weights", step=epochs, timestamp=moment, owner=owner)
+    write_image(folder, pixels, key="weights", step=place, timestamp=moment, owner=owner)
 
 
 def _write(folder: Path, path: str, figure: Any) -> None:

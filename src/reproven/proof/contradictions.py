@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from reproven.errors import RecordError
 from reproven.files import manifest, names
@@ -14,6 +14,7 @@ from reproven.recipes.options import as_typed, read_all
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 from reproven.store.tags import (
+    BEST_EPOCH,
     COMMIT,
     FAILURE,
     ORIGIN,
@@ -24,7 +25,7 @@ from reproven.store.tags import (
     SPLIT_TAG,
     TABLE_TAG,
 )
-from reproven.values.metrics import last
+from reproven.values.metrics import Best, Row, choosing_metric, last
 from reproven.values.record import Record
 
 #: The files that every record has.
@@ -75,8 +76,10 @@ def _in_snapshot(found: Evidence) -> Iterator[str]:
         if shown.tags.get(name) != digest:
             yield f"The record has the digest {digest}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."
     commit, outcome = found.record.inputs.code.commit, found.record.outcome
-    whys = {FAILURE: outcome.failure, PRUNED: outcome.pruned} if REPLAY_OF not in shown.tags else {}
-    for name, value in {**({COMMIT: commit} if commit else {}), **whys}.items():
+    best = None if outcome.best_epoch is None else str(outcome.best_epoch)
+    whys = {FAILURE: outcome.failure, PRUNED: outcome.pruned, BEST_EPOCH: best}
+    told = whys if REPLAY_OF not in shown.tags else {}
+    for name, value in {**({COMMIT: commit} if commit else {}), **told}.items():
         if shown.tags.get(name) != value:
             yield f"The record says {value}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."
     if not (origin := shown.tags.get(ORIGIN, "https:")).startswith(("http:", "https:")):
@@ -118,6 +121,32 @@ def _in_metrics(found: Evidence) -> Iterator[str]:
     for name, value in found.record.outcome.errors.items():
         if sent_last.get(name) != value:
             yield f"The outcome's {name} is {value}, but {METRICS} says {sent_last.get(name)}."
+    if found.record.outcome.best_epoch is not None:
+        yield from _in_epochs(found.record, found.rows)
+
+
+def _in_epochs(record: Record, rows: Sequence[Row]) -> Iterator[str]:
+    """Whether the weights of the best epoch were kept, and training went on as long as it had to."""
+    patience, epochs = record.inputs.recipe.patience, len(record.outcome.epoch_weights)
+    errors: dict[int, dict[str, float]] = {step: {} for step in range(1, epochs + 1)}
+    for row in rows:
+        if row.step in errors and row.key in record.outcome.errors:
+            errors[row.step][row.key] = row.value
+    metric = choosing_metric("validation", record.inputs.recipe.task)
+    best = Best(metric=metric, patience=patience or epochs)
+    for step, found in errors.items():
+        if best.metric not in found:
+            yield f"{METRICS} lacks the {best.metric} after {step} epochs."
+            return
+        if best.has_waited:
+            yield f"By {METRICS} training had to stop after {best.epochs} epochs, and not after {epochs}."
+            return
+        best = best.after(found)
+    if best.epoch != (kept := record.outcome.best_epoch):
+        yield f"By {METRICS} the best weights stood after {best.epoch} epochs, and not after {kept}."
+    for name, value in record.outcome.errors.items():
+        if (said := best.errors.get(name)) != value:
+            yield f"The outcome's {name} is {value}, but {METRICS} says {said} after {best.epoch} epochs."
 
 
 def _in_tensors(found: Evidence) -> Iterator[str]:

@@ -33,8 +33,8 @@ class Divergence:
 
     Attributes:
         what: `loss`, `weights` (after a step), `epoch`, `final weights`, `predictions`, an error's name,
-            `steps` (their number), `failure`, `pruned`, `start` (what the recipe determines before the first
-            step) or `file`.
+            `steps` (their number), `best epoch`, `failure`, `pruned`, `start` (what the recipe determines
+            before the first step) or `file`.
         recorded: A number, or a digest, or a text.
         found: The same now.
         step: Where, for losses and weights; likewise `epoch` and `batch`.
@@ -204,6 +204,8 @@ def _at_the_end(recorded: Record, found: Record) -> Iterator[Divergence]:
     for epoch, (a, b) in enumerate(epochs):
         if a != b:
             yield Divergence(what="epoch", epoch=epoch, recorded=a, found=b)
+    if old.best_epoch != new.best_epoch:
+        yield Divergence(what="best epoch", recorded=str(old.best_epoch), found=str(new.best_epoch))
     yield from _values(recorded.weights, found.weights)
     for name, a, b in _pairs(old.final_weights, new.final_weights):
         yield Divergence(what="final weights", tensor=name, recorded=a, found=b)

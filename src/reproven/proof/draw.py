@@ -100,7 +100,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     dataset = dataset_of(recipe, known)
     kept = json_object(HISTOGRAMS, found.text(HISTOGRAMS))
     names = list(record.outcome.final_weights)  # in the network's order
-    histograms = {int(epochs): {name: h[name] for name in names} for epochs, h in kept.items()}
+    histograms = {int(at): {name: h[name] for name in names} for at, h in kept.items()}
     moments = {row.step: row.timestamp for row in found.rows if row.key == "train_rmse"}
     with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
         folder = Path(temporary)
@@ -109,12 +109,13 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
         label = loss_label(
             str(recipe.loss), known.target_label, is_standardised=bool(recipe.standardise_target)
         )
-        pictures.outcome(folder, losses, histograms, label)
+        epochs_at = record.outcome.epochs_at
+        pictures.outcome(folder, losses, histograms, label, epochs_at=epochs_at)
         if MODEL in found.manifest.files:
             pictures.predictions(folder, _predictions(found, dataset), known)
-        for epochs, histogram in histograms.items():
-            moment = moments.get(epochs, found.snapshot.start_time)
-            pictures.weights(folder, epochs, moment, histogram, owner=found.source)
+        for at, histogram in histograms.items():
+            moment = moments.get(at, found.snapshot.start_time)
+            pictures.weights(folder, at, epochs_at(at), moment, histogram, owner=found.source)
         run = store.open(found.source)
         run.upload(folder)
         run.describe(params={}, tags=HAS_IMAGES)

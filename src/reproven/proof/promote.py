@@ -15,7 +15,7 @@ from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.store.summary import Summary
 from reproven.store.tags import PREFIX, SEAL, VERDICT
-from reproven.values.metrics import last, more_is_better
+from reproven.values.metrics import estimate, last, more_is_better, usual_metric
 from reproven.values.model_name import registration_problems
 from reproven.values.run_ids import run_and_path
 from reproven.values.steps import Watch, unwatched
@@ -37,6 +37,7 @@ class Promoted:
         verdict: The replay's verdict; None where none was asked for.
         objections: What speaks against the run; where it is not forced, the alias was not moved.
         moved: Whether the alias was moved.
+        estimate: That the test rows took no part in choosing the run; None where that is not so.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Promoted:
     verdict: str | None = None
     objections: tuple[str, ...] = ()
     moved: bool = True
+    estimate: str | None = None
 
 
 def promote(
@@ -55,7 +57,7 @@ def promote(
     name: str,
     alias: str,
     best_of: str | None = None,
-    metric: str = "test_rmse",
+    metric: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
     watch: Watch = unwatched,
@@ -67,7 +69,8 @@ def promote(
         name: The registered model; the run is registered under it if it was not.
         alias: The alias.
         best_of: In place of a run: the best finished one of this experiment.
-        metric: By which it is the best: the least, of r2 the greatest.
+        metric: By which it is the best: the least, of r2 and what tells classes the greatest. None takes
+            validation_rmse or validation_log_loss where every finished run has it, else that of test rows.
         force: Moves the alias all the same; what speaks against it is noted on the version.
         tracking_uri: The store and its registry; None takes MLflow's own choice.
         watch: Passes the replay's steps through.
@@ -87,14 +90,19 @@ def promote(
         raise InvalidInput(problems)
     store = Store(tracking_uri)
     registry = Registry(store)
-    run_id = run_and_path(run)[0] if run else _best(store, str(best_of), metric).run_id
+    told = None
+    if run:
+        run_id = run_and_path(run)[0]
+    else:
+        best, metric = _best(store, str(best_of), metric)
+        run_id, told = best.run_id, estimate(metric, best.metrics)
     registry.model_of(run_id)  # there must be one
     audited = audit(run_id, tracking_uri=tracking_uri)
     replayed = replay(run_id, tracking_uri=tracking_uri, watch=watch)
     objections = audited.findings
     if replayed.verdict != IDENTICAL:
-        told = " ".join((*replayed.reasons, *replayed.report[:1]))
-        objections += (f"Its replay {replayed.replay} says {replayed.verdict}. {told}".strip(),)
+        why = " ".join((*replayed.reasons, *replayed.report[:1]))
+        objections += (f"Its replay {replayed.replay} says {replayed.verdict}. {why}".strip(),)
     now = registry.version_at(alias, name)
     stays = Promoted(
         name=name,
@@ -105,6 +113,7 @@ def promote(
         verdict=replayed.verdict,
         objections=objections,
         moved=False,
+        estimate=told,
     )
     if objections and not force:
         return stays
@@ -144,8 +153,8 @@ def roll_back(*, name: str, alias: str, tracking_uri: str | None = None) -> Prom
     return Promoted(name=name, alias=alias, version=before, before=now)
 
 
-def _best(store: Store, experiment: str, metric: str) -> Summary:
-    """The best finished run of an experiment.
+def _best(store: Store, experiment: str, metric: str | None) -> tuple[Summary, str]:
+    """The best finished run of an experiment, and the metric by which it is.
 
     Raises:
         StoreError: There is none, or none has the metric.
@@ -153,9 +162,10 @@ def _best(store: Store, experiment: str, metric: str) -> Summary:
     finished = [run for run in store.training_runs(experiment) if run.status == "FINISHED"]
     if not finished:
         raise StoreError(f"The experiment {experiment!r} holds no finished training run. Train one first.")
+    metric = metric or usual_metric([run.metrics for run in finished])
     measured = [run for run in finished if metric in run.metrics]
     if not measured:
         names = sorted({name for run in finished for name in run.metrics})
         raise StoreError(f"No run of {experiment!r} has the metric {metric!r}. {name_among(metric, names)}")
     best = max if more_is_better(metric) else min
-    return best(measured, key=lambda run: run.metrics[metric])
+    return best(measured, key=lambda run: run.metrics[metric]), metric

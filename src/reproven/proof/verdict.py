@@ -163,6 +163,7 @@ def _where(at: Divergence) -> str:
         "start": f"before the first step, {at.tensor}",
         "file": f"the file {at.tensor}",
         "steps": "the number of steps",
+        "best epoch": "after how many epochs the weights stood that were kept",
         "failure": "how training failed",
         "pruned": "why it was pruned",
     }

@@ -131,6 +131,11 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
             "Try --profile native."
         )
     problems += _of_loss(values)
+    if values["patience"] is not None and not values["validation_size"]:
+        problems.append(
+            f"patience is {values['patience']}, but validation_size is 0: there is no row to tell a better "
+            "epoch by. Try --validation-size 0.2."
+        )
     if parse_init(values["init"])[0] == "dirac":
         problems.append("init is dirac, but that is for convolutions alone. Try --init eye.")
     return problems

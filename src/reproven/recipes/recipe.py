@@ -41,6 +41,7 @@ _FIRST: Mapping[str, Any] = {
     "categorical": (),
     "unknown": "ignore",
     "standardise_target": False,
+    "validation_size": 0.0,
 }
 
 
@@ -76,6 +77,7 @@ class Recipe:
     standardise_target: bool | None = None
     test_size: float = 0.2
     split_seed: int | None = None
+    validation_size: float = 0.0
     variant: str = "module"
     hidden: tuple[int, ...] = (10, 10)
     init: str = "default"
@@ -95,6 +97,7 @@ class Recipe:
     alpha: float | None = None
     centered: bool | None = None
     epochs: int = _OPEN
+    patience: int | None = None
     batch_size: int = _OPEN
     seed: int = 12
     device: str = "cpu"

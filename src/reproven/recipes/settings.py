@@ -67,6 +67,9 @@ OPTIONS: Mapping[str, Option] = {
         "Share of the rows held out for testing; 0 trains on all rows.", "0.2", low=0, below=1
     ),
     "split_seed": _seed("Seed of the split into training and testing rows; --seed where not given."),
+    "validation_size": typed.number(
+        "Share of the rows held out to choose epochs and runs by; 0 chooses none.", "0.2", low=0, below=1
+    ),
     "variant": typed.choice("Network: an nn.Module subclass, or nn.Sequential.", VARIANTS),
     "hidden": typed.widths("Widths of the hidden layers.", "10,10"),
     "init": Option(
@@ -114,6 +117,11 @@ OPTIONS: Mapping[str, Option] = {
         "Passes over the training rows: 30 for boston and diabetes where not given; for your own table "
         "as many as make 1,000 updates, at least 20 and at most 400.",
         "30",
+        low=1,
+    ),
+    "patience": typed.whole(
+        "Stop after so many epochs without a better validation error, and keep the best epoch's weights.",
+        "10",
         low=1,
     ),
     "batch_size": typed.whole(

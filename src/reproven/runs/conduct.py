@@ -16,7 +16,7 @@ from reproven.files.front import outputs_of
 from reproven.files.texts import json_text
 from reproven.logbooks import checkpoint, journal, logbook, pictures
 from reproven.logbooks.interval import Interval
-from reproven.logbooks.journal import EPOCH, STEP, WEIGHTS, Journal, Line
+from reproven.logbooks.journal import EPOCH, KEPT, STEP, WEIGHTS, Journal, Line
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState
@@ -142,6 +142,9 @@ def follow(
 ) -> None:
     """Trains from wherever the state stands, and puts each finding into the journal.
 
+    Where the recipe has patience, the errors and the histograms of the weights that are kept are put once
+    more, after those of the last epoch: what a store shows as the last ones is then the model's.
+
     Args:
         book: The run's logbook.
         history: What is trained.
@@ -158,13 +161,14 @@ def follow(
     state, due = made.state, Interval.of(plan.checkpoint_every)
     done = len(history.losses)
 
-    def look_at_weights(epochs: int) -> None:
-        kept.put(WEIGHTS, epochs, as_json(weight_histograms(state.network)))
+    def look_at_weights(place: int, *epochs: int) -> None:
+        kept.put(WEIGHTS, place, as_json(weight_histograms(state.network)), *epochs)
 
     def save(step: int) -> None:
         kept.sync()
         path = book.checkpoint(step)
-        checkpoint.write(path, state, step=step, position=kept.position, sha256=kept.sha256)
+        best, position = history.best_weights, kept.position
+        checkpoint.write(path, state, best, step=step, position=position, sha256=kept.sha256)
         book.forget_old_checkpoints()
 
     with book.writing(), closing(kept), signals.noticed() as stop:
@@ -176,8 +180,7 @@ def follow(
                 epochs = step.epoch + 1
                 kept.put(EPOCH, epochs, history.epoch_weights[-1], history.errors)
                 history.pruned = prune(epochs, history.errors) if prune is not None else None
-                is_last = epochs == made.recipe.epochs or history.pruned is not None
-                if epochs % plan.histogram_every == 0 or is_last:
+                if epochs % plan.histogram_every == 0 or history.is_over:
                     look_at_weights(epochs)
                 if history.pruned is not None:
                     break
@@ -185,6 +188,10 @@ def follow(
                 save(step.step + 1)
             if stop.number is not None:
                 raise KeyboardInterrupt(stop.number)
+        if (best := history.keep_best()) is not None:
+            after_last = len(history.epoch_weights) + 1
+            kept.put(KEPT, after_last, history.errors)
+            look_at_weights(after_last, best)
 
 
 def sending(book: Logbook, history: History, uri: str | None) -> AbstractContextManager[None]:
@@ -226,7 +233,9 @@ def conclude(
         outcome = write_outcome(book.files, history, lines, figures=book.plan.figures)
         if has_model:
             write_model(book.files, history, figures=book.plan.figures)
-        book.conclude(End(status=outcome.status, tags=tags, linked=linked, model=has_model))
+        step = sum(one.epoch < outcome.epochs_kept for one in outcome.steps)
+        end = End(status=outcome.status, tags=tags, linked=linked, model=has_model, step=step)
+        book.conclude(end)
 
 
 def write_outcome(folder: Path, history: History, lines: Sequence[Line], *, figures: bool) -> Outcome:
@@ -247,12 +256,12 @@ def write_outcome(folder: Path, history: History, lines: Sequence[Line], *, figu
     disk.write_text(folder / names.HISTOGRAMS, json_text(by_epochs))
     if figures:
         losses = [step.loss for step in outcome.steps]
-        pictures.outcome(folder, losses, found, history.made.loss_label)
+        pictures.outcome(folder, losses, found, history.made.loss_label, epochs_at=outcome.epochs_at)
     return outcome
 
 
 def histograms(lines: Sequence[Line]) -> dict[int, Any]:
-    """The histograms of the weights that a journal holds, by the epochs completed."""
+    """The histograms of the weights that a journal holds, by their place (`Outcome.epochs_at`)."""
     return {line[1]: line[3] for line in lines if line[0] == WEIGHTS}
 
 

@@ -65,7 +65,7 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     """
     draws = pictures.TARGET in listed
     made = history.made
-    conduct.write_outcome(into, history, lines, figures=draws)
+    outcome = conduct.write_outcome(into, history, lines, figures=draws)
     disk.write_text(into / names.STANDARDISATION, made.dataset.fitted_text)
     if draws:
         disk.write_bytes(into / pictures.TARGET, pictures.target(made.dataset.table))
@@ -73,12 +73,12 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
         conduct.write_model(into, history, figures=pictures.PREDICTED in listed)
     wanted = {path: _IMAGE.fullmatch(path) for path in listed}
     steps = {int(match[1]) for match in wanted.values() if match}
-    for epochs, found in conduct.histograms(lines).items():
-        if epochs in steps:
+    for place, found in conduct.histograms(lines).items():
+        if place in steps:
             with tempfile.TemporaryDirectory() as drawn:
-                pictures.weights(Path(drawn), epochs, 0, found, owner="")
+                pictures.weights(Path(drawn), place, outcome.epochs_at(place), 0, found, owner="")
                 for path, match in wanted.items():
-                    if match and int(match[1]) == epochs:
+                    if match and int(match[1]) == place:
                         (image,) = Path(drawn, IMAGES).glob(f"*[0-9a-f]{match[2]}")
                         disk.write_bytes(into / path, image.read_bytes())
 
@@ -124,7 +124,7 @@ def others_in_model(registry: Registry, source: str, recorded: Path) -> tuple[li
 
 def other_datasets(recorded: Sequence[Mapping[str, str]], found: Sequence[Mapping[str, str]]) -> list[Other]:
     """The dataset inputs of a record that are others than those that would be logged now."""
-    was, now = ([(one["context"], one["digest"]) for one in datasets] for datasets in (recorded, found))
+    was, now = (sorted((one["context"], one["digest"]) for one in some) for some in (recorded, found))
     return [] if was == now else [Other(f"{names.SNAPSHOT}, its dataset inputs", str(was), str(now))]
 
 

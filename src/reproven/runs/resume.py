@@ -169,6 +169,7 @@ def _where_it_stood(book: Logbook, made: Prepared, say: Say) -> tuple[History, J
             problems.append(str(error))
             continue
         history = _recalled(made, journal.read(book.journal, limit=found.position)[0])
+        history.best_weights = found.best
         for problem in problems:
             say(f"{problem} The checkpoint before it is taken.")
         say(f"Goes on after step {found.step} of {made.total_steps}.")
@@ -197,6 +198,5 @@ def _recalled(made: Prepared, lines: Iterable[Line]) -> History:
             history.steps.append(step)
             history.step_weights.append(tuple(line[4].split(" ")))
         elif line[0] == EPOCH:
-            history.epoch_weights.append(line[3])
-            history.errors = dict(line[4])
+            history.note_epoch(line[3], line[4])
     return history

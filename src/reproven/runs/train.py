@@ -25,7 +25,7 @@ from reproven.runs import given
 from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.children import enclosing
 from reproven.store.store import Store, address
-from reproven.store.tags import DESCRIPTION, FAILURE, PRUNED
+from reproven.store.tags import BEST_EPOCH, DESCRIPTION, FAILURE, PRUNED
 from reproven.values.metrics import worse_than_mean
 from reproven.values.model_name import registration_problems
 from reproven.values.steps import Watch, unwatched
@@ -48,11 +48,12 @@ class Trained:
         tracking_uri: The store that it is in, or meant for.
         artifact_uri: Where its files are.
         profile: The arithmetic that it was trained in, portable or native.
-        metrics: The last value of each metric; train_loss is the last batch's.
+        metrics: The last value of each metric, of the weights that are kept; train_loss is the last batch's.
         model_uri: The logged model; None where training failed, or as long as no store has it.
         version: The registered version; None where none was asked for.
         failure: Why it failed; None where it did not.
         pruned: Why it was stopped early; None where it was not.
+        best_epoch: Epochs completed when the weights stood that are kept; None where they are the last.
         warning: That it predicts worse than the mean would, and the likely cause; None where it does not.
         remarks: What may not be as it was meant about the table, in sentences.
         offline: Whether it waits for `sync`.
@@ -68,6 +69,7 @@ class Trained:
     version: str | None = None
     failure: str | None = None
     pruned: str | None = None
+    best_epoch: int | None = None
     warning: str | None = None
     remarks: tuple[str, ...] = ()
     offline: bool = False
@@ -246,6 +248,7 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         metrics=found,
         failure=failure,
         pruned=end.tags.get(PRUNED) if end else None,
+        best_epoch=int(end.tags[BEST_EPOCH]) if end and BEST_EPOCH in end.tags else None,
         warning=None if failure else worse_than_mean(found, is_standardised=is_standardised),
         offline=True,
     )
@@ -266,8 +269,9 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
 
 def _last_tags(history: History) -> dict[str, str]:
     """The tags that a run has once it is over."""
-    whys = {FAILURE: history.failure, PRUNED: history.pruned}
-    return {DESCRIPTION: _description(history), **{name: why for name, why in whys.items() if why}}
+    best = str(history.best_epoch or "")
+    told = {FAILURE: history.failure, PRUNED: history.pruned, BEST_EPOCH: best}
+    return {DESCRIPTION: _description(history), **{name: text for name, text in told.items() if text}}
 
 
 def _description(history: History) -> str:
@@ -275,6 +279,9 @@ def _description(history: History) -> str:
     made, failure = history.made, history.failure
     recipe, table = made.recipe, made.dataset.table
     rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(history.metrics.items()))
+    most = "at most " if recipe.patience is not None else ""
+    validation_rows = len(made.dataset.validation_rows)
+    validating = f", {validation_rows} for validation" if validation_rows else ""
     layers = f"```\n{made.state.network}\n```"
     outcome = f"**Failed.** {failure}" if failure else f"| metric | last value |\n|---|---|\n{rows}"
     is_standardised = bool(recipe.standardise_target)
@@ -282,15 +289,24 @@ def _description(history: History) -> str:
         outcome = f"**{told}**\n\n{outcome}"
     if history.pruned:
         outcome = f"**Pruned.** {history.pruned}\n\n{outcome}"
+    if history.best_epoch is not None:
+        outcome = f"{_best(history)}\n\n{outcome}"
     back = (
         ""
         if failure
         else "```\nreproven predict {run_id} TABLE.csv\n```\n```python\nreproven.revive('{run_id}')\n```\n"
     )
     return (
-        f"**{recipe.variant}** network, **{recipe.optimizer}**, {recipe.epochs} epochs of batches of "
+        f"**{recipe.variant}** network, **{recipe.optimizer}**, {most}{recipe.epochs} epochs of batches of "
         f"{recipe.batch_size}, seed {recipe.seed}, on **{table.name}**: {len(table.y)} rows, "
-        f"{len(made.dataset.train_rows)} for training, predicting {table.target_label}.\n\n"
+        f"{len(made.dataset.train_rows)} for training{validating}, predicting {table.target_label}.\n\n"
         f"{outcome}\n\n{layers}\n\n{back}\n"
         f"Recipe `{recipe.sha256}`\n\nTable `{table.sha256}`\n"
     )
+
+
+def _best(history: History) -> str:
+    """Which weights were kept, and why no others followed."""
+    epochs, best = len(history.epoch_weights), history.best
+    by = "" if best is None else f", the best by {best.metric}"
+    return f"Trained for {epochs} epochs; keeps the weights after {history.best_epoch}{by}."

@@ -47,6 +47,8 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdou
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # nor are a file's bytes a progress
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # about 12 s instead of 4 minutes: what a
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # store does not take now is kept, and sent later
+#: What MLflow calls the parts of a split, as contexts of dataset inputs.
+_CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
@@ -229,11 +231,10 @@ class Run:
 
 
 def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
-    """Both parts of a split as dataset inputs, with the contexts training and testing."""
+    """The parts of a split as dataset inputs, with the contexts training, validation and testing."""
     table = dataset.table
     columns = [ColSpec(kind, name) for name, kind in _kinds(table)]
     kind = "http" if table.origin.startswith("http") else "local"
-    parts = {"training": dataset.train_rows, "testing": dataset.test_rows}
     return [
         {
             "name": table.name,
@@ -244,8 +245,7 @@ def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
             "schema": json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
             "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)}),
         }
-        for context, rows in parts.items()
-        if len(rows)
+        for context, rows in ((_CONTEXTS[part], rows) for part, rows in dataset.parts.items())
     ]
 
 
@@ -262,10 +262,11 @@ def _kinds(table: Table) -> list[tuple[str, str]]:
 
 def _of_model(model_id: str, errors: Sequence[Row], datasets: Sequence[Mapping[str, str]]) -> list[Metric]:
     """Errors as a model's metrics, each with the dataset of the rows that it was measured on."""
-    by_part = {dataset["context"].removesuffix("ing"): dataset for dataset in datasets}  # train and test
+    by_context = {dataset["context"]: dataset for dataset in datasets}
+    by_part = {part: by_context.get(context, {}) for part, context in _CONTEXTS.items()}
     found = []
     for row in errors:
-        about = by_part.get(row.key.partition("_")[0], {})
+        about = by_part[row.key.partition("_")[0]]
         named = {"dataset_name": about.get("name"), "dataset_digest": about.get("digest")}
         found.append(Metric(row.key, row.value, row.timestamp, row.step, model_id, **named))
     return found

@@ -45,7 +45,7 @@ class Summary:
 
     @property
     def split_sha256(self) -> str:
-        """Digest of the rows for training and testing; empty where it has none."""
+        """Digest of the rows for training, validation and testing; empty where it has none."""
         return self.tags.get(SPLIT_TAG, "")
 
     @property

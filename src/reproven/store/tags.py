@@ -19,6 +19,7 @@ TABLE_TAG, SPLIT_TAG = f"{PREFIX}data.sha256", f"{PREFIX}split.sha256"
 SEAL = f"{PREFIX}seal"  # digest of the manifest
 FAILURE = f"{PREFIX}failure"  # why a training failed
 PRUNED = f"{PREFIX}pruned"  # why a sweep stopped a training
+BEST_EPOCH = f"{PREFIX}best_epoch"  # epochs completed when the weights stood that were kept
 IMPORTED = f"{PREFIX}imported.from"  # the id that the run had where it was made
 REPLAY_OF = f"{PREFIX}replay.of"  # on a replay: the run that it replays
 REPLAYED = f"{PREFIX}replayed."  # on a run, with the replay's id: that replay's verdict

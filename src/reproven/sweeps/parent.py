@@ -77,14 +77,18 @@ class Parent:
 
     def child_of(self, job: Job, found: Summary) -> Child:
         """What became of a job whose run was there."""
-        has_curve = self.study.pruner != NO_PRUNING and found.status != "FAILED"
+        curve: tuple[float, ...] = ()
+        if self.study.pruner != NO_PRUNING and found.status != "FAILED":
+            curve = children.curve(self.store, found.run_id, self.study.metric)
+        if job.recipe.patience is not None:
+            curve = curve[:-1]  # what comes after the last epoch is of the best one once more
         return job.child(
             _STATES[found.status],
             run_id=found.run_id,
             metrics=found.metrics,
             why=found.failure or found.pruned or "",
             was_there=True,
-            curve=children.curve(self.store, found.run_id, self.study.metric) if has_curve else (),
+            curve=curve,
         )
 
     def heart(self) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from typing import Any
 from reproven.files.texts import csv_text
 from reproven.sweeps.axes import Axis
 from reproven.sweeps.study import GRID, Point, Study
-from reproven.values.metrics import more_is_better
+from reproven.values.metrics import estimate, more_is_better
 
 #: How a run of a sweep ended: by its recipe, by its own loss, by the pruner; it could not be trained, or the
 #: process was told to stop.
@@ -219,6 +219,7 @@ def description(study: Study, swept: Swept) -> str:
         lines.append(
             f"Best {swept.metric}: **{best.metrics[swept.metric]:.6g}** ({best.name}, `{best.run_id}`)."
         )
+        lines += filter(None, [estimate(swept.metric, best.metrics)])
     lines += [f"- {run.name}: {run.state}. {run.why}" for run in swept.runs if run.state == REFUSED]
     lines.append(f"```\nreproven compare {swept.run_id}\n```")
     return "\n\n".join(lines)[:8000]

@@ -11,18 +11,18 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reproven.errors import InvalidInput, name_among
 from reproven.recipes import typed
 from reproven.recipes.choices import MAX_SEED
-from reproven.recipes.options import Option, problems_in_python, spell
+from reproven.recipes.options import Option, problems_in_python, read_checked, spell
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spelled_number
-from reproven.values.metrics import ERRORS
+from reproven.values.metrics import ERRORS, choosing_metric, is_of_task, is_of_validation
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"
@@ -51,7 +51,8 @@ class Study:
         search_seed: Seed of what a search proposes.
         round_size: Points that are proposed together, from the results of all rounds before. So a search
             does not depend on how many processes train.
-        metric: By which runs are searched, pruned and ranked.
+        metric: By which runs are searched, pruned and ranked; an empty one becomes validation_rmse where
+            every run holds out rows for validation, else test_rmse.
         pruner: Stops runs that are worse than those of earlier rounds.
 
     Raises:
@@ -66,7 +67,7 @@ class Study:
     trials: int | None = None
     search_seed: int = 12
     round_size: int = 4
-    metric: str = "test_rmse"
+    metric: str = ""
     pruner: str = NO_PRUNING
 
     def __post_init__(self) -> None:
@@ -77,6 +78,20 @@ class Study:
             object.__setattr__(self, name, value)
         if problems := [*_contradictions(self)] or [*_impossible_points(self)]:
             raise InvalidInput(problems)
+
+    def of_task(self, task: str) -> Study:
+        """The same for runs that predict this: where nothing else was named, by the log loss of classes.
+
+        Raises:
+            InvalidInput: Such runs do not have its metric.
+        """
+        if is_of_task(self.metric, task):
+            return self
+        part, _, _ = self.metric.partition("_")
+        if self.metric == choosing_metric(part):
+            return replace(self, metric=choosing_metric(part, task))
+        good = choosing_metric(part, task)
+        raise InvalidInput([f"metric is {self.metric}, but the task is {task}. Try --metric {good}."])
 
     @property
     def in_rounds(self) -> bool:
@@ -124,7 +139,8 @@ class Study:
 
 def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
     """The parts of a study as they are kept, one type each, and a message for each that has another."""
-    problems = problems_in_python(STUDY_OPTIONS, {n: getattr(study, n) for n in STUDY_OPTIONS})
+    given = {n: getattr(study, n) for n in STUDY_OPTIONS} | {"metric": study.metric or None}
+    problems = problems_in_python(STUDY_OPTIONS, given)
     kept: dict[str, Any] = {}
     if not isinstance(study.base, Mapping):
         problems.append(_wrong_type("base", study.base, "options of a run with their values", {"epochs": 60}))
@@ -147,7 +163,17 @@ def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
         kept["axes"] = tuple(axis for axes, _ in read for axis in axes)
     if not problems:
         kept["seeds"] = STUDY_OPTIONS["seeds"].cast(study.seeds)
+        part = "validation" if _validates(kept["base"], kept["axes"]) else "test"
+        kept["metric"] = study.metric or choosing_metric(part)
     return kept, problems
+
+
+def _validates(base: Mapping[str, str], axes: Sequence[Axis]) -> bool:
+    """Whether every run holds out rows for validation."""
+    name = "validation_size"
+    texts = {axis.name: axis.values or _ends(axis) for axis in axes}.get(name, (base.get(name, "0"),))
+    sizes = (read_checked(OPTIONS, {name: text})[0].get(name) for text in texts)
+    return all(sizes)
 
 
 def _wrong_type(name: str, value: object, must: str, good: object) -> str:
@@ -178,6 +204,11 @@ def _contradictions(study: Study) -> Iterator[str]:
         yield f"The sweep has {study.total} runs, but must have at most {MAX_VALUES}. Give fewer values."
     if study.metric.startswith("test_") and study.base.get("test_size") in ("0", "0.0"):
         yield f"metric is {study.metric}, but no row is held out. Try --metric train_rmse."
+    if is_of_validation(study.metric) and not _validates(study.base, study.axes):
+        yield (
+            f"metric is {study.metric}, but not every run holds out rows for validation. "
+            "Try --validation-size 0.2."
+        )
 
 
 def _impossible_points(study: Study) -> Iterator[str]:
@@ -215,7 +246,11 @@ STUDY_OPTIONS = {
         cast=lambda seeds: tuple(map(int, seeds)),
         metavar="SEED,…|SEED..SEED",
     ),
-    "metric": typed.choice("By which runs are searched, pruned and ranked.", ERRORS),
+    "metric": typed.choice(
+        "By which runs are searched, pruned and ranked.  [default: rmse, or log_loss of classes, of "
+        "validation rows if every run has some, else of test rows]",
+        ERRORS,
+    ),
     "search": typed.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
     "trials": typed.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),
     "search_seed": typed.whole(

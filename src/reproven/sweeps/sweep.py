@@ -93,6 +93,7 @@ def sweep(
     for point in study.corners():
         found = complete(study.recipe(point, study.seeds[0]))  # before a run is made
         remarks |= dict.fromkeys(found.table.remarks)
+        study = study.of_task(found.table.task)
     for remark in remarks:
         say(remark)
     store = Store(tracking_uri)

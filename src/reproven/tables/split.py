@@ -1,4 +1,4 @@
-"""Datasets: a table split into rows for training and testing, and standardised by its training rows alone.
+"""Datasets: a table split into training, validation and testing rows, standardised by the first alone.
 
 It makes the tensors that training sees, knows nothing of files or MLflow, and draws from no global generator.
 """
@@ -27,11 +27,12 @@ _ROWS_AT_ONCE = 1 << 12
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A table split into training and testing rows, standardised by its training rows alone.
+    """A table split into training, validation and testing rows, standardised by its training rows alone.
 
     Attributes:
         table: Where it comes from.
-        train_rows: Row numbers in the table, int64; ascending where there is no test split.
+        train_rows: Row numbers in the table, int64; ascending where no row is held out.
+        validation_rows: Those held out for validation; none where the validation size is 0.
         test_rows: The others; none where the test size is 0.
         mean: Mean of each number that the network sees over the training rows, (numbers,) float64.
         scale: Standard deviation of each, (numbers,) float64; 1 where it would be 0.
@@ -43,6 +44,7 @@ class Dataset:
 
     table: Table
     train_rows: np.ndarray
+    validation_rows: np.ndarray
     test_rows: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
@@ -52,15 +54,16 @@ class Dataset:
 
     @cached_property
     def split_sha256(self) -> str:
-        """Digest of the numbers of training and of testing rows, in order, as little-endian int64."""
-        train, test = (rows.astype("<i8").tobytes() for rows in (self.train_rows, self.test_rows))
-        return sha256_of(train, b"|", test)
+        """Digest of the numbers of training, testing and any validation rows, as little-endian int64."""
+        parts = (self.train_rows, self.test_rows, self.validation_rows)
+        train, test, validation = (rows.astype("<i8").tobytes() for rows in parts)
+        return sha256_of(train, b"|", test, *((b"|", validation) if validation else ()))
 
     @property
     def parts(self) -> dict[str, np.ndarray]:
-        """The rows by `train` and, where some are held out, `test`."""
-        both = {"train": self.train_rows, "test": self.test_rows}
-        return {name: rows for name, rows in both.items() if len(rows)}
+        """The rows by `train` and, where some are held out, `validation` and `test`."""
+        all_rows = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
+        return {name: rows for name, rows in all_rows.items() if len(rows)}
 
     @cached_property
     def observed(self) -> dict[str, np.ndarray]:
@@ -121,6 +124,7 @@ def split(
     table: Table,
     *,
     test_size: float,
+    validation_size: float = 0.0,
     seed: int,
     standardise_target: bool = False,
     impute: str | None = None,
@@ -130,6 +134,8 @@ def split(
     Args:
         table: The whole table.
         test_size: Share of the rows for testing, at least 0 and less than 1; rounded up to whole rows.
+        validation_size: Likewise for validation. They follow the testing rows in the order that is drawn,
+            so that these are the same whether there are any.
         seed: Seed of the split, as scikit-learn's `random_state`.
         standardise_target: Whether the target is standardised too.
         impute: What stands for a missing number, as `encoding.fit` has it.
@@ -139,17 +145,21 @@ def split(
 
     Source: sklearn.model_selection.train_test_split (scikit-learn 1.9), whose rows these are for numbers.
     """
-    rows = np.arange(len(table.y))
-    train_rows, test_rows = rows, rows[:0]
-    if test_size:
-        held_out = int(np.ceil(test_size * len(rows)))
-        if held_out >= len(rows):
-            raise DataError(
-                f"{table.source} has {len(rows)} rows, and test_size {test_size} leaves none to train on. "
-                "Try --test-size 0.2."
-            )
-        order = np.random.RandomState(seed).permutation(len(rows))
-        test_rows, train_rows = taken(order, held_out, table.y if table.classes else None)
+    order = np.arange(len(table.y))
+    testing, validating = (int(np.ceil(size * len(order))) for size in (test_size, validation_size))
+    if testing + validating >= len(order):
+        sizes, leave, advice = f"test_size {test_size}", "leaves", "--test-size 0.2"
+        if validating:
+            sizes, leave = f"{sizes} with validation_size {validation_size}", "leave"
+            advice = f"{advice} --validation-size 0.2"
+        raise DataError(
+            f"{table.source} has {len(order)} rows, and {sizes} {leave} none to train on. Try {advice}."
+        )
+    if testing or validating:
+        order = np.random.RandomState(seed).permutation(len(order))
+    classes = table.y if table.classes else None
+    test_rows, others = taken(order, testing, classes)
+    validation_rows, train_rows = taken(others, validating, classes)
     encoding = _encoding(table, train_rows, impute)
     X = encoded(table.X[train_rows], encoding)
     mean, scale = standardisation(X, out=X)
@@ -157,6 +167,7 @@ def split(
     found = Dataset(
         table=table,
         train_rows=train_rows,
+        validation_rows=validation_rows,
         test_rows=test_rows,
         mean=mean,
         scale=scale,
@@ -246,6 +257,7 @@ def dataset_of(recipe: Recipe, table: Table) -> Dataset:
     return split(
         table,
         test_size=recipe.test_size,
+        validation_size=recipe.validation_size,
         seed=recipe.split_seed or 0,
         standardise_target=bool(recipe.standardise_target),
         impute=recipe.impute,

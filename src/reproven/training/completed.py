@@ -78,7 +78,8 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
 
 def rows_that_train(rows: int, recipe: Recipe) -> int:
     """How many of a table's rows are not held out; at least one, as `split` has it or says."""
-    return max(1, rows - math.ceil(recipe.test_size * rows))
+    held_out = math.ceil(recipe.test_size * rows) + math.ceil(recipe.validation_size * rows)
+    return max(1, rows - held_out)
 
 
 def _device(recipe: Recipe) -> str:

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from reproven.training.histograms import Histogram, histogram
 
 _COLOURS = ("#1f77b4", "#d95f02")
+_OF_PARTS = {"train": _COLOURS[0], "test": _COLOURS[1], "validation": "#1b9e77"}
 _DPI = 100
 _WIDTH = 7.0  # inches
 
@@ -193,7 +194,7 @@ def predicted_against_true(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], 
     """Predictions against observed values, with the diagonal on which both are equal.
 
     Args:
-        groups: Observed and predicted values, each (rows,), by the rows' name.
+        groups: Observed and predicted values, each (rows,), by part.
         label: The target's name and unit.
     """
     figure, axes = _single("Predicted against true", f"true {label}", f"predicted {label}")
@@ -251,8 +252,8 @@ def _against(axes: Axes, groups: Mapping[str, tuple[np.ndarray, np.ndarray]]) ->
     everything = np.concatenate([values for pair in groups.values() for values in pair])
     bounds = [float(everything.min()), float(everything.max())]
     axes.plot(bounds, bounds, color="0.6", linewidth=1)
-    for (name, (observed, predicted)), colour in zip(groups.items(), _COLOURS, strict=False):
-        style: Any = {"color": colour, "markersize": 5, "alpha": 0.6}
+    for name, (observed, predicted) in groups.items():
+        style: Any = {"color": _OF_PARTS[name], "markersize": 5, "alpha": 0.6}
         axes.plot(observed, predicted, ".", label=f"{name} ({len(observed)} rows)", **style)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from reproven.files.digests import (
     digester,
@@ -24,6 +25,7 @@ from reproven.training import evaluation
 from reproven.training.evaluation import Predictions
 from reproven.training.loop import unstable
 from reproven.training.prepared import Prepared
+from reproven.values.metrics import Best, choosing_metric
 from reproven.values.record import Code, Inputs, Outcome, Record
 from reproven.values.steps import Step, all_weights_sha256, short
 
@@ -46,13 +48,17 @@ class History:
 
     Attributes:
         made: What is trained.
-        errors: The errors of each part after the last epoch for which they are finite.
+        errors: The errors of each part after the last epoch for which they are finite; at the end, of the
+            weights that are kept.
         failure: Why training failed; None while it has not.
         pruned: Why a sweep stopped it; None while none has. Whoever stops it says so here.
         steps: Every step so far.
         weights_every: As an `Outcome` has it; None takes what costs little.
         step_weights: After each step, the digests of the tensors as the record keeps them.
         epoch_weights: After each epoch, one digest of all weights.
+        best: The best epoch so far, where the recipe has patience.
+        best_weights: The tensors after it, by name, on the device.
+        best_epoch: Epochs completed when the weights stood that are kept; None where they are the last.
     """
 
     made: Prepared
@@ -63,15 +69,34 @@ class History:
     steps: list[Step] = field(default_factory=list)
     step_weights: list[tuple[str, ...]] = field(default_factory=list)
     epoch_weights: list[str] = field(default_factory=list)
+    best: Best | None = None
+    best_weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    best_epoch: int | None = None
     _predicted: Predictions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.weights_every is None:
             sizes = {name: one.numel() for name, one in self.made.state.network.state_dict().items()}
             self.weights_every = intervals(sizes, batch_size=self.made.recipe.batch_size)
+        if self.made.recipe.patience is not None:
+            metric = choosing_metric("validation", self.made.recipe.task)
+            self.best = Best(metric=metric, patience=self.made.recipe.patience)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step follows: all epochs are over, or it failed, was pruned, or is patient no more."""
+        is_whole = len(self.epoch_weights) == self.made.recipe.epochs
+        has_waited = self.best is not None and self.best.has_waited
+        return is_whole or has_waited or self.failure is not None or self.pruned is not None
 
     def train(self) -> Iterator[Step]:
-        """Trains, and yields each step once it is recorded; ends early where the numbers are not finite."""
+        """Trains, and yields each step once it is recorded.
+
+        It ends early where the numbers are not finite, or the recipe waits no longer for a better epoch. The
+        network is then as the last step left it.
+        """
+        if self.is_over:  # resumed after the last step
+            return
         digests = digester(self.made.state.network, self.weights_every)
         for step in self.made.steps():
             is_finite = math.isfinite(step.loss)
@@ -84,16 +109,44 @@ class History:
             elif step.ends_epoch:
                 self._end_epoch(found)
             yield step
-            if self.failure:
+            if self.is_over:
                 return
 
     def _end_epoch(self, digests: list[str]) -> None:
-        self.epoch_weights.append(all_weights_sha256(digests))
+        sha256 = all_weights_sha256(digests)
         errors = evaluation.by_part(self.predictions())
-        if all(math.isfinite(value) for value in errors.values()):
-            self.errors = errors
-        else:
+        if not all(math.isfinite(value) for value in errors.values()):
+            self.epoch_weights.append(sha256)
             self.failure = self._failure("The weights became infinite")
+            return
+        self.note_epoch(sha256, errors)
+        if self.best is not None and self.best.is_last:
+            self.best_weights = {n: t.clone() for n, t in self.made.state.network.state_dict().items()}
+
+    def note_epoch(self, sha256: str, errors: Mapping[str, float]) -> None:
+        """Notes what was found at the end of an epoch, now or before training was resumed.
+
+        Args:
+            sha256: The digest of all weights.
+            errors: The errors of each part, all finite.
+        """
+        self.epoch_weights.append(sha256)
+        self.errors = dict(errors)
+        if self.best is not None:
+            self.best = self.best.after(self.errors)
+
+    def keep_best(self) -> int | None:
+        """Ends training with the weights of the best epoch, and returns how many epochs were completed then.
+
+        They are the network's from here on, and theirs are the errors. Where the recipe has no patience, or
+        training failed, it ends as it is, and None is returned.
+        """
+        if self.best is None or self.best.epoch == 0 or self.failure is not None:
+            return None
+        self.made.state.network.load_state_dict(dict(self.best_weights))
+        self.best_epoch, self.errors = self.best.epoch, dict(self.best.errors)
+        self._predicted = None
+        return self.best_epoch
 
     def _failure(self, what: str) -> str:
         step, lr = self.steps[-1], self.made.recipe.lr
@@ -133,6 +186,7 @@ class History:
             errors=dict(self.errors),
             failure=self.failure,
             pruned=self.pruned,
+            best_epoch=self.best_epoch,
         )
 
     def record(self, inputs: Inputs) -> Record:

@@ -37,7 +37,7 @@ class Prepared:
         dataset: The recipe's table, split and standardised.
         state: Before the first step as `prepare` makes it; `steps` moves it on.
         parts: Features, (rows, numbers) float32, and targets as trained on, as `Dataset.tensors` has them, on
-            the device, by `train` and, where rows are held out, `test`.
+            the device, by `train` and, where rows are held out, `validation` and `test`.
     """
 
     recipe: Recipe
@@ -47,7 +47,7 @@ class Prepared:
 
     @property
     def total_steps(self) -> int:
-        """Updates in all epochs."""
+        """Updates in all epochs; fewer come about where training stops early."""
         return self.recipe.epochs * -(-len(self.dataset.train_rows) // self.recipe.batch_size)
 
     @property

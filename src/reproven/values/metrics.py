@@ -1,4 +1,4 @@
-"""Metrics: their names, which way is better, and their values as rows of a file."""
+"""Metrics: their names, which way is better, which one chooses, and their values as rows of a file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from reproven.errors import RecordError
 from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, read_rows, whole_number
+from reproven.recipes.choices import CLASSIFICATION, REGRESSION, TASKS
 
-_OF_NUMBERS = ("rmse", "mae", "r2")
-_OF_CLASSES = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
-#: The errors of both parts of a table, after each epoch.
-ERRORS = tuple(f"{part}_{error}" for part in ("test", "train") for error in (*_OF_NUMBERS, *_OF_CLASSES))
+#: The errors of each part's rows, by what is predicted.
+_OF_TASK: Mapping[str, tuple[str, ...]] = {
+    REGRESSION: ("rmse", "mae", "r2"),
+    CLASSIFICATION: ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc"),
+}
+#: All that there are, after each epoch.
+ERRORS = tuple(
+    f"{part}_{error}"
+    for part in ("test", "train", "validation")
+    for errors in _OF_TASK.values()
+    for error in errors
+)
 _GROWING = ("r2", "accuracy", "f1", "auc")  # the ends of a metric's name, of which more is better
 
 
@@ -46,6 +55,93 @@ def loss_label(loss: str, target: str, *, is_standardised: bool) -> str:
     return f"{_LOSSES[loss]}, {unit}"
 
 
+def is_of_task(metric: str, task: str) -> bool:
+    """Whether runs that predict this have a metric."""
+    return metric.partition("_")[2] in _OF_TASK[task]
+
+
+def choosing_metric(part: str, task: str | None = None) -> str:
+    """The metric of a part by which an epoch, or a run, is chosen where nobody names one.
+
+    Args:
+        part: Of the rows.
+        task: What is predicted; None counts for numbers.
+    """
+    return f"{part}_log_loss" if task == CLASSIFICATION else f"{part}_rmse"
+
+
+def usual_metric(runs: Sequence[Mapping[str, float]], parts: Sequence[str] = ("validation", "test")) -> str:
+    """The metric by which runs are compared where nobody names one: the first that all of them have.
+
+    Args:
+        runs: The last values of each run's metrics.
+        parts: Of the rows, those that count first.
+    """
+    names = [choosing_metric(part, task) for part in parts for task in TASKS]
+    shared = (name for name in names if runs and all(name in run for run in runs))
+    return next(shared, choosing_metric(parts[-1]))
+
+
+def is_of_validation(metric: str) -> bool:
+    """Whether a metric is measured on validation rows: who chooses by it leaves the test rows out."""
+    return metric.startswith("validation_")
+
+
+def estimate(metric: str, values: Mapping[str, float]) -> str | None:
+    """Says that the test rows still tell how good the chosen one of several runs is; or nothing.
+
+    Args:
+        metric: By which it was chosen.
+        values: The last value of each of its metrics.
+    """
+    test = metric.replace("validation_", "test_", 1)
+    if not is_of_validation(metric) or test not in values:
+        return None
+    return (
+        f"The test rows took no part in the choice: its {test} of {values[test]:.6g} is an honest estimate."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Best:
+    """The best epoch so far, the first of equals, and how long to wait for a better one.
+
+    Attributes:
+        metric: By which it is the best.
+        patience: Epochs without a better one after which training stops.
+        epochs: Epochs completed.
+        epoch: How many were completed when it was over; 0 before the first.
+        errors: The errors after it.
+    """
+
+    metric: str
+    patience: int
+    epochs: int = 0
+    epoch: int = 0
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the last epoch is the best."""
+        return self.epochs == self.epoch > 0
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether training stops here."""
+        return self.epochs - self.epoch >= self.patience
+
+    def after(self, errors: Mapping[str, float]) -> Best:
+        """The best epoch once another one, with these errors, is over."""
+        epochs = self.epochs + 1
+        if self.epoch and not self._is_worse_than(errors[self.metric]):
+            return replace(self, epochs=epochs)
+        return replace(self, epochs=epochs, epoch=epochs, errors=errors)
+
+    def _is_worse_than(self, value: float) -> bool:
+        best = self.errors[self.metric]
+        return value > best if more_is_better(self.metric) else value < best
+
+
 def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> str | None:
     """Says that a model predicts worse than the mean of the rows would, with the likely cause; or nothing.
 
@@ -56,13 +152,14 @@ def worse_than_mean(values: Mapping[str, float], *, is_standardised: bool) -> st
         values: The last value of each metric.
         is_standardised: Whether the network was trained on the standardised target.
     """
-    for part in ("test", "train"):
+    parts = ("test", "validation", "train")
+    for part in parts:
         if values.get(f"{part}_roc_auc", 1) <= 0.5:
             return (
                 f"No better than guessing the classes of the {part} rows ({part}_roc_auc is "
                 f"{values[f'{part}_roc_auc']:.3g}). Try another --lr, more --epochs, or more rows."
             )
-    bad = {part: values[f"{part}_r2"] for part in ("test", "train") if values.get(f"{part}_r2", 0) < 0}
+    bad = {part: values[f"{part}_r2"] for part in parts if values.get(f"{part}_r2", 0) < 0}
     if not bad:
         return None
     if "train" not in bad:

@@ -7,10 +7,8 @@ recipe, and `difference` compares the two. It touches no file: whoever holds the
 
 from __future__ import annotations
 
-import itertools
-import math
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +25,9 @@ from reproven.files.names import (
     SCHEMA,
     WEIGHTS,
 )
-from reproven.files.texts import FORMAT, csv_text, json_object, json_text, read_rows, whole_number
+from reproven.files.texts import FORMAT, csv_text, json_object, json_text
 from reproven.recipes.recipe import Recipe
-from reproven.values.steps import Step, all_weights_sha256, short
+from reproven.values.steps import Step, all_weights_sha256, read_losses, read_weights, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +56,7 @@ class Inputs:
 
     Attributes:
         recipe: Complete, with the table's digest, the device and the profile.
-        split_sha256: Digest of the rows for training and testing.
+        split_sha256: Digest of the rows for training, validation and testing.
         code: The code that it was made by.
         environment: As `environment.describe` tells it.
         standardisation: Digests of the features' means and standard deviations, as `mean` and `scale`; of
@@ -117,13 +115,16 @@ class Outcome:
         step_weights: After each step, the first 16 digits of each tensor's digest, in the tensors' order; an
             empty text where it was not digested (`weights_every`).
         epoch_weights: After each epoch, one digest of all weights.
-        final_weights: Digest of each tensor at the end, by name.
-        predictions: Digest of the predictions at the end, by part; none where training failed.
-        errors: RMSE, MAE and R² of each part, after the last epoch for which they are finite.
+        final_weights: Digest of each tensor at the end, by name; where the recipe has patience, and training
+            did not fail, those of the best epoch.
+        predictions: Digest of the predictions with them, by part; none where training failed.
+        errors: RMSE, MAE and R² of each part with them; where training failed, after the last epoch for which
+            they are finite.
         failure: Why it failed; None where it did not.
         pruned: Why a sweep stopped it after an epoch; None where none did.
         weights_every: Steps between two digests of a tensor, by its name, where that is not every step. All
             are digested after each epoch and after the last step.
+        best_epoch: Epochs completed when the final weights stood; None where they are the last step's.
     """
 
     steps: Sequence[Step]
@@ -135,6 +136,19 @@ class Outcome:
     failure: str | None
     pruned: str | None = None
     weights_every: Mapping[str, int] = field(default_factory=dict)
+    best_epoch: int | None = None
+
+    def epochs_at(self, place: int) -> int:
+        """After how many epochs the weights stood that histograms and errors show at a place.
+
+        Weights that are kept from the best epoch are shown once more, at the place after the last epoch.
+        """
+        return self.epochs_kept if place > len(self.epoch_weights) else place
+
+    @property
+    def epochs_kept(self) -> int:
+        """After how many epochs the final weights stood."""
+        return len(self.epoch_weights) if self.best_epoch is None else self.best_epoch
 
     @property
     def status(self) -> str:
@@ -147,7 +161,7 @@ class Outcome:
         """The files that hold it, by name."""
         names = [item.name for item in fields(self) if item.name not in ("steps", "step_weights")]
         outcome = {name: getattr(self, name) for name in names}
-        for name in ("pruned", "weights_every"):
+        for name in ("pruned", "weights_every", "best_epoch"):
             if not outcome[name]:
                 del outcome[name]  # as in the records made before there was such a thing
         losses = (
@@ -186,8 +200,8 @@ class Record:
             RecordError: A text is not what it must be, or contradicts another.
         """
         outcome = _read_object(OUTCOME, text_of(OUTCOME))
-        steps = _read_losses(text_of(LOSSES))
-        names, step_weights = _read_weights(text_of(WEIGHTS))
+        steps = read_losses(text_of(LOSSES))
+        names, step_weights = read_weights(text_of(WEIGHTS))
         inputs, problems = _read_inputs(text_of, names)
         try:
             record = cls(
@@ -202,6 +216,7 @@ class Record:
                     failure=outcome["failure"],
                     pruned=outcome.get("pruned"),
                     weights_every=_intervals(outcome.get("weights_every", {}), names),
+                    best_epoch=_best_epoch(outcome.get("best_epoch")),
                 ),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -266,35 +281,10 @@ def _intervals(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, int
     return found
 
 
-def _read_losses(text: str) -> tuple[Step, ...]:
-    """The steps, their position checked, and each loss against its bits."""
-    found: list[tuple[int, int, int, float]] = []
-    header = ("step", "epoch", "batch", "loss", "float32")
-    for number, row in enumerate(read_rows(LOSSES, text, header)[1]):
-        try:
-            step, epoch, batch = (whole_number(cell) for cell in row[:3])
-            loss, bits = float(row[3]), struct.unpack(">f", bytes.fromhex(row[4]))[0]
-        except (ValueError, struct.error) as error:
-            raise RecordError(f"{LOSSES}, step {number} cannot be read: {error}.") from error
-        if loss != bits and not (math.isnan(loss) and math.isnan(bits)):
-            raise RecordError(f"{LOSSES}, step {number} says {row[3]}, but its bits {row[4]} are {bits!r}.")
-        before, old_epoch, old_batch = found[-1][:3] if found else (-1, 0, -1)
-        next_ones = ((before + 1, old_epoch, old_batch + 1), (before + 1, old_epoch + 1, 0))
-        if (step, epoch, batch) not in next_ones:
-            raise RecordError(f"{LOSSES} has step {step}, epoch {epoch}, batch {batch} after step {before}.")
-        found.append((step, epoch, batch, bits))
-    ends = [after[1] > here[1] for here, after in itertools.pairwise(found)]
-    whole = bool(found) and found[-1][2] == max(batch for _, _, batch, _ in found)
-    return tuple(Step(*row, ends_epoch=end) for row, end in zip(found, [*ends, whole], strict=False))
-
-
-def _read_weights(text: str) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
-    """The tensors' names in their order, and each step's digests."""
-    header, rows = read_rows(WEIGHTS, text, ("step",))
-    for number, row in enumerate(rows):
-        if row[0] != str(number):
-            raise RecordError(f"{WEIGHTS} has step {row[0]} where step {number} must be.")
-    return header[1:], tuple(tuple(row[1:]) for row in rows)
+def _best_epoch(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise TypeError("best_epoch is no number of epochs")
+    return value
 
 
 def _contradictions(inputs: Inputs, said: Mapping[str, Any]) -> list[str]:
@@ -318,22 +308,42 @@ def _contradictory_steps(record: Record) -> list[str]:
     has = sum(step.ends_epoch for step in outcome.steps)
     if outcome.pruned is not None and not (outcome.steps and outcome.steps[-1].ends_epoch):
         problems.append(f"{OUTCOME} says that the run was pruned, but {LOSSES} ends within an epoch.")
-    if outcome.failure is None and outcome.pruned is None and has != recipe.epochs:
-        problems.append(f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones.")
+    problems += _contradictory_epochs(recipe, outcome, has)
     if len(outcome.step_weights) != len(outcome.steps):
         problems.append(
             f"{LOSSES} has {len(outcome.steps)} steps, but {WEIGHTS} has {len(outcome.step_weights)}."
         )
     turns = [outcome.weights_every.get(name, 1) for name in outcome.final_weights]
-    for step, row in zip(outcome.steps[:-1], outcome.step_weights, strict=False):
+    steps = outcome.steps[:-1] if outcome.best_epoch is None else outcome.steps
+    for step, row in zip(steps, outcome.step_weights, strict=False):
         due = [step.ends_epoch or (step.step + 1) % turn == 0 for turn in turns]
         if due != [cell != "" for cell in row]:
             problems.append(f"{WEIGHTS}, step {step.step} has not the digests that {OUTCOME} says it has.")
             break
-    final = tuple(outcome.final_weights.values())
-    if outcome.step_weights and outcome.step_weights[-1] != short(final):
-        problems.append(f"The last step in {WEIGHTS} is not what {OUTCOME} says of the final weights.")
+    final, rows, which, where = tuple(outcome.final_weights.values()), outcome.step_weights, "last", ""
+    if (best := outcome.best_epoch) is not None:
+        pairs = zip(outcome.steps, outcome.step_weights, strict=False)
+        rows, which, where = [row for step, row in pairs if step.epoch < best], "best", " of the best epoch"
+    if rows and rows[-1] != short(final):
+        problems.append(f"The last step{where} in {WEIGHTS} is not what {OUTCOME} says of the final weights.")
     ended = bool(outcome.steps) and outcome.steps[-1].ends_epoch and outcome.failure is None
-    if ended and outcome.epoch_weights[-1:] != (all_weights_sha256(final),):
-        problems.append(f"The last epoch in {OUTCOME} is not what it says of the final weights.")
+    if (ended or best is not None) and outcome.epoch_weights[:best][-1:] != (all_weights_sha256(final),):
+        problems.append(f"The {which} epoch in {OUTCOME} is not what it says of the final weights.")
     return problems
+
+
+def _contradictory_epochs(recipe: Recipe, outcome: Outcome, has: int) -> Iterator[str]:
+    """Whether as many epochs are there as the recipe and its patience say."""
+    best, patience = outcome.best_epoch, recipe.patience
+    if patience is None or outcome.failure is not None:
+        if best is not None:
+            yield f"{OUTCOME} says that weights after {best} epochs were kept, but such a run keeps its last."
+        if outcome.failure is None and outcome.pruned is None and has != recipe.epochs:
+            yield f"{RECIPE} says {recipe.epochs} epochs, but {LOSSES} has {has} whole ones."
+    elif best is None or best > has:
+        yield f"{OUTCOME} says that weights after {best} epochs were kept, but {LOSSES} has {has} whole ones."
+    elif has - best > patience or not (outcome.pruned or has - best == patience or has == recipe.epochs):
+        yield (
+            f"{RECIPE} says {recipe.epochs} epochs and a patience of {patience}, but {LOSSES} has {has} "
+            f"whole ones, and {OUTCOME} says that weights after {best} epochs were kept."
+        )
