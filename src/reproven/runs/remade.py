@@ -70,7 +70,9 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     if draws:
         disk.write_bytes(into / pictures.TARGET, pictures.target(made.dataset.table))
     if names.MODEL in listed and history.failure is None:
-        conduct.write_model(into, history, figures=pictures.PREDICTED in listed)
+        conduct.write_model(into, history, figures=False)
+    if pictures.PREDICTED in listed and history.failure is None:
+        pictures.predictions(into, history.predictions(), made.dataset.table)
     wanted = {path: _IMAGE.fullmatch(path) for path in listed}
     steps = {int(match[1]) for match in wanted.values() if match}
     for place, found in conduct.histograms(lines).items():

@@ -86,7 +86,10 @@ def _of_numbers(
 
 
 def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else 0.0
+    if not len(values):
+        return 0.0
+    ordered = np.sort(values, kind="stable")
+    return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
 
 
 def _mean(values: np.ndarray) -> float:

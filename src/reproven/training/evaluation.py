@@ -132,8 +132,12 @@ def _log_loss(own: np.ndarray) -> float:
 
 def _area(is_it: np.ndarray, scores: np.ndarray) -> float:
     """The area under the ROC curve, by ranks of scores, of equal ones the mean (Mann & Whitney 1947)."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    order = np.argsort(scores, kind="stable")  # the other kind is out of order on emulated CPUs with AVX2
+    is_next = np.diff(scores[order], prepend=scores[order[0]]) != 0
+    places = np.cumsum(is_next)
+    counts = np.bincount(places)
+    ranks = np.empty(len(scores))
+    ranks[order] = (np.cumsum(counts) - (counts - 1) / 2)[places]
     positives = int(is_it.sum())
     negatives = len(is_it) - positives
     above = ranks[is_it].sum() - positives * (positives + 1) / 2
