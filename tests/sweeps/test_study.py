@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -244,3 +245,19 @@ def test_the_digest_of_a_study_is_that_of_everything_in_it() -> None:
         study("lr=0.1,0.2", seeds=(1, 2), search="tpe", trials=2),
     ]
     assert len({same.sha256, *(other.sha256 for other in others)}) == 5
+
+
+def test_a_study_of_classes_goes_by_their_log_loss_where_nothing_else_is_named() -> None:
+    plain = Study(base={"data": "t.csv"}, axes=("lr=0.1,0.01",))  # type: ignore[arg-type]
+    assert plain.of_task("regression") is plain
+    assert plain.of_task("classification").metric == "test_log_loss"
+    validating = replace(plain, base={"data": "t.csv", "validation_size": "0.2"}, metric="")
+    assert validating.of_task("classification").metric == "validation_log_loss"
+    chosen = replace(plain, metric="test_accuracy")
+    assert chosen.of_task("classification") is chosen
+    with pytest.raises(InvalidInput, match=r"but the task is regression\. Try --metric test_rmse\."):
+        chosen.of_task("regression")
+    with pytest.raises(
+        InvalidInput, match=r"metric is test_r2, but the task is classification\. Try --metric"
+    ):
+        replace(plain, metric="test_r2").of_task("classification")

@@ -31,7 +31,7 @@ from reproven.tables import data
 from reproven.tables.split import split
 from reproven.training.evaluation import measured
 from reproven.training.losses import loss_of
-from reproven.values.metrics import more_is_better, worse_than_mean
+from reproven.values.metrics import more_is_better, usual_metric, worse_than_mean
 from stopping import outcome, stopped
 
 ROWS = 150
@@ -144,8 +144,8 @@ def test_compare_and_promote_know_which_way_is_better(flowers: Path, own: str) -
         train(recipe, tracking_uri=own, experiment="sorts", register_model="sorts", figures=False)
     found = compare(experiment="sorts", metric="test_accuracy", tracking_uri=own)
     assert found.comparison.groups[0].fields["epochs"] == "20"
-    asked: dict[str, Any] = {"best_of": "sorts", "metric": "test_log_loss"}
-    promoted = promote(name="sorts", alias="champion", tracking_uri=own, **asked)
+    assert compare(experiment="sorts", tracking_uri=own).comparison.metric == "test_log_loss"
+    promoted = promote(name="sorts", alias="champion", best_of="sorts", tracking_uri=own)
     assert promoted.version in ("3", "4")
 
 
@@ -254,6 +254,23 @@ def test_a_loss_that_does_not_fit_the_target_is_told_those_that_do(flowers: Path
         train(Recipe(data=str(flowers), loss="bce_with_logits", **FLOWERS), tracking_uri=uri)
     with pytest.raises(DataError, match="the target seen holds dates"):
         train(Recipe(data=str(flowers), **{**FLOWERS, "target": "seen"}), tracking_uri=uri)
+
+
+def test_patience_waits_for_a_better_log_loss(flowers: Path, uri: str) -> None:
+    recipe = Recipe(data=str(flowers), epochs=60, validation_size=0.2, patience=2, **FLOWERS)
+    found = train(recipe, tracking_uri=uri, figures=False)
+    assert found.best_epoch is not None
+    assert found.best_epoch < 60
+    assert replay(found.run_id, tracking_uri=uri).verdict == "IDENTICAL"
+    assert audit(found.run_id, tracking_uri=uri).findings == ()
+
+
+def test_runs_are_compared_by_what_all_of_them_have() -> None:
+    numbers, classes = {"test_rmse": 1.0, "validation_rmse": 1.0}, {"test_log_loss": 1.0}
+    assert usual_metric([numbers, numbers]) == "validation_rmse"
+    assert usual_metric([numbers, {"test_rmse": 2.0}]) == "test_rmse"
+    assert usual_metric([classes]) == "test_log_loss"
+    assert usual_metric([classes, numbers]) == usual_metric([]) == "test_rmse"
 
 
 def test_guessing_is_said() -> None:
