@@ -326,6 +326,7 @@ STORE: Mapping[tuple[str, str], Callable[[Stored], Any]] = {
     ("tag", "the table's digest"): tagged("reproven.data.sha256", "0" * 64),
     ("tag", "a user's own"): tagged("reviewed", "yes"),
     ("tag", "`reproven.pruned`, faked"): tagged("reproven.pruned", "hopeless"),
+    ("tag", "`reproven.best_epoch`, faked"): tagged("reproven.best_epoch", "1"),
     ("tag", "`reproven.replay.of`, faked"): tagged("reproven.replay.of", "0" * 32),
     ("tag", "`reproven.verdict`, faked"): tagged("reproven.verdict", "IDENTICAL"),
     (

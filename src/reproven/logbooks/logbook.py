@@ -91,7 +91,7 @@ class End:
         tags: More tags of the run; in a text, {run_id} stands for its id.
         linked: Tags of other runs, by their ids.
         model: Whether the files hold a model to be logged.
-        step: Steps completed when its weights stood; None where they are the last of the plan.
+        step: Steps completed when its weights stood; None where all of the plan were.
     """
 
     status: str

@@ -68,7 +68,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "split_seed": _seed("Seed of the split into training and testing rows; --seed where not given."),
     "validation_size": typed.number(
-        "Share of the rows held out to choose epochs and runs by; 0 chooses none.", "0.2", low=0, below=1
+        "Share of the rows held out to choose an epoch or a run by; 0 for none.", "0.2", low=0, below=1
     ),
     "variant": typed.choice("Network: an nn.Module subclass, or nn.Sequential.", VARIANTS),
     "hidden": typed.widths("Widths of the hidden layers.", "10,10"),

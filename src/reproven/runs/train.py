@@ -53,7 +53,7 @@ class Trained:
         version: The registered version; None where none was asked for.
         failure: Why it failed; None where it did not.
         pruned: Why it was stopped early; None where it was not.
-        best_epoch: Epochs completed when the weights stood that are kept; None where they are the last.
+        best_epoch: Epochs completed when the weights stood that are kept; None without patience.
         warning: That it predicts worse than the mean would, and the likely cause; None where it does not.
         remarks: What may not be as it was meant about the table, in sentences.
         offline: Whether it waits for `sync`.

@@ -58,7 +58,7 @@ class History:
         epoch_weights: After each epoch, one digest of all weights.
         best: The best epoch so far, where the recipe has patience.
         best_weights: The tensors after it, by name, on the device.
-        best_epoch: Epochs completed when the weights stood that are kept; None where they are the last.
+        best_epoch: Epochs completed when the weights stood that are kept, once they are.
     """
 
     made: Prepared

@@ -124,7 +124,8 @@ class Outcome:
         pruned: Why a sweep stopped it after an epoch; None where none did.
         weights_every: Steps between two digests of a tensor, by its name, where that is not every step. All
             are digested after each epoch and after the last step.
-        best_epoch: Epochs completed when the final weights stood; None where they are the last step's.
+        best_epoch: Epochs completed when the final weights stood; None where the recipe has no patience, or
+            training failed.
     """
 
     steps: Sequence[Step]
