@@ -135,10 +135,10 @@ def test_a_row_alone_is_predicted_as_in_its_table() -> None:
         "    made = prepare(Recipe(hidden=hidden, epochs=2))\n"
         "    for _ in made.steps(): pass\n"
         "    X = torch.from_numpy(made.dataset.table.X)\n"
-        "    whole = evaluation.predictions(made.regressor(), X)\n"
+        "    whole = evaluation.predictions(made.model(), X)\n"
         "    for rows in (1, 2, 3, 16, 300):\n"
         "        for start in range(0, len(X), 37):\n"
-        "            part = evaluation.predictions(made.regressor(), X[start : start + rows])\n"
+        "            part = evaluation.predictions(made.model(), X[start : start + rows])\n"
         "            assert (part == whole[start : start + rows]).all(), (hidden, rows, start)\n"
     )
     arithmetic = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"}

@@ -235,7 +235,7 @@ def place_of_table(record: Record, found: Evidence, given: str | None) -> str | 
     origin = (found.tags or {}).get(ORIGIN)
     if origin and Path(origin).is_file():
         return origin
-    return str(found.folder / TABLE) if TABLE in found.manifest.files else None
+    return str(found.folder / TABLE) if manifest.oddity(found.folder, TABLE) is None else None
 
 
 def _look_at_table(record: Record, place: str | None, report: Report) -> None:
