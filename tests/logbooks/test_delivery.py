@@ -188,6 +188,7 @@ def test_a_server_that_is_gone_at_the_end_gets_the_rest_by_sync(server: Server) 
     assert not book.path.exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_from_the_start_is_told_at_once(absent_server: Server) -> None:
     server = absent_server
     process = start(server.address, "--epochs", "2")

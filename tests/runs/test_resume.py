@@ -378,6 +378,7 @@ def kill_at_random(seed: int, uri: str, long: Trained, client: MlflowClient, tim
     return kills
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_goes_on(long: Trained, uri: str, client: MlflowClient) -> None:
     assert kill_at_random(1, uri, long, client, times=2) >= 1
 

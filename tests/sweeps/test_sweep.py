@@ -171,6 +171,7 @@ def test_a_cluster_needs_a_store_that_its_workers_reach() -> None:
     assert executor_problems("dask://127.0.0.1:8786", "http://127.0.0.1:5000") == []
 
 
+@pytest.mark.slow
 def test_a_plan_says_the_same_as_options(cli: Cli, tmp_path: Path, uri: str) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("axes:\n  hidden: [[10, 10], [5]]\n  lr: 1e-3..1e-2:log:2\nseeds: 5\nepochs: 1\n")
@@ -305,6 +306,7 @@ def test_where_more_is_better_the_greatest_is_the_best(uri: str) -> None:
     assert found.best == "lr=1e-3 seed=12"
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_when_they_are_wanted(
     four: Swept, uri: str, cli: Cli, client: MlflowClient
 ) -> None:
