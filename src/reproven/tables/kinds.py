@@ -114,21 +114,35 @@ def _looked_at(
     useless = {}
     for values, columns in ((X, schema.features), (y, schema.targets)):
         for column, numbers in parted(values, columns):
-            if column.name not in bad and (why := _useless(column, numbers, is_chosen=column.name in chosen)):
+            if column.name in bad:
+                continue
+            is_taken = asked.takes_all and column.name not in asked.targets
+            why = None if is_taken else _constant(column, numbers)
+            if why is None and column.name not in chosen:
+                why = _identifies(column, numbers)
+            if why is not None:
                 useless[column.name] = f"column {column.name} {why}"
     return X, y, bad, useless
 
 
-def _useless(column: Column, numbers: np.ndarray, *, is_chosen: bool) -> str | None:
+def _constant(column: Column, numbers: np.ndarray) -> str | None:
     """Why a column says nothing, in words that follow its name; None where it may say something."""
-    rows, there = len(numbers), int((~np.isnan(numbers[:, 0])).sum())
-    if not there or bool(np.all(numbers == numbers[0])):
-        first = numbers[0, 0]
-        value = column.levels[int(first)] if there and column.kind == CATEGORY else f"{first:g}"
-        shown = value if there else "missing"
-        return f"is {shown} in every row, from row 1 to row {rows}, so it says nothing"
-    if column.kind == CATEGORY and not is_chosen and len(column.levels) > max(_FEW, there / 2):
-        return f"has {len(column.levels)} different texts in {rows} rows, as names and identifiers have"
+    rows, first = len(numbers), numbers[0, 0]
+    is_missing = bool(np.isnan(numbers).all())
+    if not is_missing and not np.all(numbers == numbers[0]):
+        return None
+    value = column.levels[int(first)] if not is_missing and column.kind == CATEGORY else f"{first:g}"
+    shown = "missing" if is_missing else value
+    return f"is {shown} in every row, from row 1 to row {rows}, so it says nothing"
+
+
+def _identifies(column: Column, numbers: np.ndarray) -> str | None:
+    """Why a column rather names the rows; None where it does not."""
+    there = int((~np.isnan(numbers[:, 0])).sum())
+    if column.kind == CATEGORY and len(column.levels) > max(_FEW, there / 2):
+        return (
+            f"has {len(column.levels)} different texts in {len(numbers)} rows, as names and identifiers have"
+        )
     return None
 
 
@@ -182,7 +196,9 @@ def hints(schema: Schema, X: np.ndarray, y: np.ndarray, source: str, *, task: st
         task: What was asked for.
     """
     for column, numbers in parted(X, schema.features):
-        if why := _index(column, numbers):
+        if why := _constant(column, numbers):
+            yield f"{source}: column {column.name} {why}."
+        elif why := _index(column, numbers):
             yield (
                 f"{source}: column {column.name} {why}, and trains as a feature. "
                 f"Leave it out with --drop {shlex.quote(column.name)}."
