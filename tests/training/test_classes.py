@@ -236,6 +236,9 @@ def test_several_numbers_are_predicted_together(uri: str) -> None:
         Recipe(data="two.csv", target="y,z", optimizer="adam", lr=0.02, epochs=60), tracking_uri=uri
     )
     assert found.metrics["test_r2"] > 0.8
+    assert found.metrics["test_rmse.y"] > 100 > 1 > found.metrics["test_rmse.z"]
+    of_each = (found.metrics["test_r2.y"], found.metrics["test_r2.z"])
+    assert found.metrics["test_r2"] == sum(of_each) / 2
     target, predicted = predict(found.run_id, "two.csv", tracking_uri=uri)
     assert isinstance(predicted, pd.DataFrame)
     assert (target, list(predicted.columns)) == ("y,z", ["y", "z"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reproven.files.texts import json_text
 from reproven.networks import in_blocks
+from reproven.values.metrics import is_key
 
 #: Observed and predicted values by part: of numbers (rows,) or (rows, targets) float32 both; of classes their
 #: places, (rows,) int64, and the probability of each, (rows, classes) float32.
@@ -44,11 +45,12 @@ def told(network: nn.Module, X: Tensor, then: Callable[[Tensor], Tensor]) -> np.
     return predicted
 
 
-def measured(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """All metrics of some rows.
+def measured(observed: np.ndarray, predicted: np.ndarray, targets: Sequence[str] = ()) -> dict[str, float]:
+    """All metrics of some rows; of several targets their means, and each as in `rmse.price`.
 
     Args:
         observed: As `Predictions` has it; likewise `predicted`.
+        targets: The names of several targets; one that can name no metric is named by its place.
     """
     if observed.dtype == np.int64:
         return scores(observed, predicted)
@@ -56,7 +58,11 @@ def measured(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         return errors(observed, predicted)
     each = [errors(y, found) for y, found in zip(observed.T, predicted.T, strict=True)]
     shared = [name for name in each[0] if all(name in one for one in each)]
-    return {name: sum(one[name] for one in each) / len(each) for name in shared}
+    found = {name: sum(one[name] for one in each) / len(each) for name in shared}
+    for place, one in enumerate(each):
+        target = targets[place] if place < len(targets) and is_key(f"r2.{targets[place]}") else str(place)
+        found |= {f"{name}.{target}": value for name, value in one.items()}
+    return found
 
 
 def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -144,8 +150,10 @@ def _area(is_it: np.ndarray, scores: np.ndarray) -> float:
     return float(above / (positives * negatives))
 
 
-def by_part(found: Predictions) -> dict[str, float]:
-    """The metrics of each part, by names such as test_rmse."""
+def by_part(found: Predictions, targets: Sequence[str] = ()) -> dict[str, float]:
+    """The metrics of each part, by names such as test_rmse; of several targets as `measured` has them."""
     return {
-        f"{part}_{name}": value for part, pair in found.items() for name, value in measured(*pair).items()
+        f"{part}_{name}": value
+        for part, pair in found.items()
+        for name, value in measured(*pair, targets).items()
     }

@@ -244,6 +244,8 @@ def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(_WIDTH, 0.5 + 2.9 * rows), dpi=_DPI, layout="constrained")
     figure.suptitle(title)
     panels = [figure.add_subplot(rows, 2, place + 1) for place in range(count)]
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure, panels
 
 

@@ -114,7 +114,7 @@ class History:
 
     def _end_epoch(self, digests: list[str]) -> None:
         sha256 = all_weights_sha256(digests)
-        errors = evaluation.by_part(self.predictions())
+        errors = evaluation.by_part(self.predictions(), self.made.dataset.table.targets)
         if not all(math.isfinite(value) for value in errors.values()):
             self.epoch_weights.append(sha256)
             self.failure = self._failure("The weights became infinite")

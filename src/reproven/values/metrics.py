@@ -202,7 +202,7 @@ def last(rows: Iterable[Row]) -> dict[str, Row]:
 
 def last_errors(rows: Iterable[Row]) -> list[Row]:
     """Of all values of metrics, the last one of each error."""
-    return [row for row in last(rows).values() if row.key in ERRORS]
+    return [row for row in last(rows).values() if row.key.partition(".")[0] in ERRORS]
 
 
 def is_key(name: str) -> bool:
