@@ -125,17 +125,15 @@ class Schema:
     def frame(self, raw: np.ndarray) -> pd.DataFrame:
         """The features as a table has them, of what `numbers` made of them; of dates, the day."""
         found: dict[str, Any] = {}
-        place = 0
-        for column in self.features:
-            values = raw[:, place]
+        for column, numbers in parted(raw, self.features):
+            values = numbers[:, 0]
             if column.kind == CATEGORY:
                 levels = np.array([*column.levels, None], dtype=object)
                 found[column.name] = levels[np.where(np.isnan(values), -1, values).astype(int)]
             elif column.kind == DATE:
-                found[column.name] = [_day(*row) for row in raw[:, place : place + len(OF_DATE)]]
+                found[column.name] = [_day(*row) for row in numbers]
             else:
                 found[column.name] = values
-            place += len(column.numbers)
         return pd.DataFrame(found)
 
 
@@ -198,12 +196,17 @@ def refuse(problems: Mapping[str, str], source: str, *, kept: Sequence[str]) -> 
         source: What errors call the table.
         kept: Columns that no error advises to drop.
     """
-    if not problems:
-        return
-    droppable = [name for name in problems if name not in kept]
+    if problems:
+        raise DataError(
+            f"{source}:{told(problems)}{mending([name for name in problems if name not in kept])}"
+        )
+
+
+def mending(droppable: Sequence[str]) -> str:
+    """What to do about values that cannot be taken, of which these columns may be dropped."""
     which = "the column" if len(droppable) == 1 else "the columns"
     advice = f", or leave {which} out with --drop {','.join(droppable)}" if droppable else ""
-    raise DataError(f"{source}:{told(problems)}Mend or remove the row{advice}.")
+    return f"Mend or remove the row{advice}."
 
 
 def told(problems: Mapping[str, str]) -> str:

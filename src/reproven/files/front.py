@@ -136,17 +136,14 @@ def answer(model: Model, predicted: np.ndarray) -> np.ndarray | pd.DataFrame:
     return frame
 
 
-def shown_by(model: Model, rows: Any = None) -> dict[str, Any]:
-    """A model's columns, and rows to show them by, as a logged model takes them.
-
-    Args:
-        model: The model.
-        rows: Values of its features, a list for each row; None takes one row that is all means.
-    """
+def shown_by(model: Model) -> dict[str, Any]:
+    """A model's columns, and a row to show them by, as a logged model takes them."""
     schema = _schema(model)
-    if rows is None:
-        rows = [_middle(model, schema)]
-    return {"columns": list(model.features), "data": rows, "outputs": outputs_of(schema)}
+    return {
+        "columns": list(model.features),
+        "data": [_middle(model, schema)],
+        "outputs": outputs_of(schema),
+    }
 
 
 def _middle(model: Model, schema: Schema | None) -> list[Any]:

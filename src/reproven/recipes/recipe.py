@@ -30,7 +30,7 @@ from reproven.recipes.options import Option, problem, problem_in_python, read_al
 from reproven.recipes.settings import OPTIONS
 
 FORMAT = 1
-_OF_TABLE = (*("target", "drop", "sep", "decimal", "task", "preprocess", "categorical", "impute", "unknown"),)
+_OF_TABLE = ("target", "drop", "sep", "decimal", "task", "preprocess", "categorical", "impute", "unknown")
 _PAIRS = ("layer_lr", "loss_arg")
 #: What the first recipes meant, that had no such field; written without it, a recipe's digest stays.
 _FIRST: Mapping[str, Any] = {

@@ -73,7 +73,7 @@ def planned(
     """
     recipe, dataset = made.recipe, made.dataset
     table = dataset.table
-    example = dataset.frame(dataset.train_rows[:_EXAMPLE_ROWS])
+    example = table.frame(dataset.train_rows[:_EXAMPLE_ROWS])
     return Plan(
         kind=kind,
         tracking_uri=tracking_uri,

@@ -85,6 +85,12 @@ class Table:
         """The target with its unit where that is known, for axes."""
         return target_label(self.name, self.target)
 
+    def frame(self, rows: np.ndarray | slice = slice(None)) -> pd.DataFrame:
+        """Some rows of the features as the table has them, with the columns' names."""
+        if self.schema is not None:
+            return self.schema.frame(self.X[rows])
+        return pd.DataFrame(self.X[rows], columns=list(self.features))
+
     @cached_property
     def sha256(self) -> str:
         """Digest of names and schema (as JSON) and of float64 values, X by rows and then y, little-endian."""

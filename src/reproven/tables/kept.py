@@ -50,8 +50,7 @@ def content(table: Table, of_table: dict[str, Any]) -> bytes | str:
 
 def _frame(table: Table) -> pd.DataFrame:
     """A table's columns, features first, categories by their levels and dates by their day."""
-    schema = table.schema
-    frame = pd.DataFrame(table.X, columns=list(table.features)) if schema is None else schema.frame(table.X)
+    frame = table.frame()
     for name, y in zip(table.targets, table.y.reshape(len(table.y), -1).T, strict=True):
         frame[name] = np.array(table.classes, dtype=object)[y.astype(int)] if table.classes else y
     return frame

@@ -18,6 +18,7 @@ from reproven.files.columns import (
     Schema,
     gathered,
     kind_of,
+    mending,
     ordered,
     parted,
     texts_of,
@@ -148,13 +149,9 @@ def _identifies(column: Column, numbers: np.ndarray) -> str | None:
 
 def _advice(bad: Collection[str], useless: Collection[str], targets: Sequence[str]) -> str:
     drop = [name for name in (*bad, *useless) if name not in targets]
-    out = f"--drop {','.join(drop)}"
     if bad:
-        which = "the column" if len(drop) == 1 else "the columns"
-        return (
-            f"Mend or remove the row, or leave {which} out with {out}." if drop else "Mend or remove the row."
-        )
-    return f"Try {out}." if drop else "There is nothing to predict."
+        return mending(drop)
+    return f"Try --drop {','.join(drop)}." if drop else "There is nothing to predict."
 
 
 def _as_it_is(frame: pd.DataFrame, asked: Asked, command: Sequence[str], drop: Sequence[str]) -> str:

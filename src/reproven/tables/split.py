@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from reproven.errors import DataError
-from reproven.files.columns import CATEGORY, NUMBER, REFUSE
+from reproven.files.columns import CATEGORY, NUMBER, REFUSE, parted
 from reproven.files.texts import json_text
 from reproven.recipes.recipe import Recipe
 from reproven.tables.data import Table, sha256_of
@@ -112,12 +111,6 @@ class Dataset:
         if self.target_mean is not None:
             y = (y - self.target_mean) / self.target_scale
         return torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))
-
-    def frame(self, rows: np.ndarray) -> pd.DataFrame:
-        """Raw rows of the features, with the columns' names."""
-        if self.table.schema is not None:
-            return self.table.schema.frame(self.table.X[rows])
-        return pd.DataFrame(self.table.X[rows], columns=list(self.table.features))
 
 
 def split(
@@ -229,23 +222,18 @@ def _encoding(table: Table, train_rows: np.ndarray, impute: str | None) -> Encod
     schema = table.schema
     if schema is None or not (schema.takes_missing or any(c.kind != NUMBER for c in schema.features)):
         return None
-    place = 0
-    for column in schema.features:
+    for column, numbers in parted(table.X, schema.features):
         if column.kind == CATEGORY and schema.unknown == REFUSE:
-            seen = set(table.X[train_rows, place])
-            strange = [row for row in range(len(table.X)) if not _is_known(table.X[row, place], seen)]
-            if strange:
-                level = column.levels[int(table.X[strange[0], place])]
+            values = numbers[:, 0]
+            is_strange = ~np.isnan(values) & ~np.isin(values, values[train_rows])
+            if is_strange.any():
+                row = int(np.argmax(is_strange))
                 raise DataError(
-                    f"{table.source}: column {column.name}, row {strange[0] + 1} is {level!r}, which no "
-                    "training row has, and unknown is refuse. Try another --split-seed, or --unknown ignore."
+                    f"{table.source}: column {column.name}, row {row + 1} is "
+                    f"{column.levels[int(values[row])]!r}, which no training row has, and unknown is refuse. "
+                    "Try another --split-seed, or --unknown ignore."
                 )
-        place += len(column.numbers)
     return fit(schema, table.X[train_rows], impute=impute or "median")
-
-
-def _is_known(value: float, seen: set[float]) -> bool:
-    return bool(np.isnan(value)) or value in seen
 
 
 def dataset_of(recipe: Recipe, table: Table) -> Dataset:
