@@ -186,7 +186,9 @@ def _promotes_none(said: Mapping[str, Any]) -> list[str]:
     ),
     best_of=text("In place of RUN: the best finished run of this experiment.", "EXPERIMENT"),
     metric=text(
-        "By which it is the best.  [default: validation_rmse if all have it, else test_rmse]", "METRIC"
+        "By which it is the best.  [default: rmse, or log_loss of classes, of validation rows if all have "
+        "them, else of test rows]",
+        "METRIC",
     ),
     force=plain(is_flag=True, help="Move it all the same; what speaks against it is noted."),
     roll_back=plain(is_flag=True, help="Move the alias back to where it was."),
