@@ -69,6 +69,19 @@ def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatc
     assert all(one.metrics["calls"] == 1 for one in ended)
 
 
+def test_processes_import_this_package_where_a_loaded_model_brought_a_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "code" / "reproven"
+    part.mkdir(parents=True)
+    (part / "__init__.py").touch()
+    monkeypatch.syspath_prepend(part.parent)  # as MLflow does when it loads a model
+    monkeypatch.setattr(executors, "work", die_or_count)
+    with workers("processes", 1) as found:
+        assert [one.state for one in found.results([job(1, "sound")], lambda: None)] == [FINISHED]
+    assert sys.path[0] == str(part.parent)
+
+
 #: A process of the pool that waits for a job behind a lock, as where another died that held it; the signal
 #: arrives in a thread beside the main one, as the system may have it.
 IDLE = """

@@ -22,6 +22,7 @@ from reproven.arithmetic.profiles import users_environment
 from reproven.errors import RebuildError
 
 SOURCE = Path(__file__).resolve().parents[2]
+_NAME = "reproven"
 _COURTESY = 10  # of 19: what runs beside a training leaves the cores to it
 _FOLDERS = "REPROVEN_FOLDERS"  # that a process of ours imports from first, as JSON
 
@@ -100,6 +101,26 @@ def meanwhile(
         for process in started:
             process.kill()
             process.communicate()
+
+
+@contextmanager
+def of_this_package() -> Iterator[None]:
+    """Python processes that are started in the block import this package, and no other of its name.
+
+    A model that MLflow loaded brings along the part of this package that it needs, in a folder that stands
+    before all others from then on.
+    """
+    before = list(sys.path)
+    sys.path[:] = [folder for folder in before if not _holds_another(Path(folder))]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _holds_another(folder: Path) -> bool:
+    package = folder / _NAME
+    return package.is_dir() and package.resolve() != SOURCE / _NAME
 
 
 def kill(process: int) -> None:

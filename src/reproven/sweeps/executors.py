@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput, ReprovenError
+from reproven.machine import processes
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.places import CLUSTER
 from reproven.sweeps.results import REFUSED, STOPPED, Child
@@ -106,9 +107,8 @@ class Workers:
     def _submit(self, profile: str, job: Job) -> Future[Child]:
         """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
         for _ in range(2):
-            with contextlib.suppress(
-                BrokenProcessPool, KeyError, OSError
-            ):  # OSError: it dies as another starts
+            # a process starts when it is handed a job; OSError: it dies as another starts
+            with contextlib.suppress(BrokenProcessPool, KeyError, OSError), processes.of_this_package():
                 return self._made[profile].submit(work, job)
             self._made[profile] = self.make(profile)
         died: Future[Child] = Future()
