@@ -175,7 +175,7 @@ def tried(source: Source, folder: Path) -> Result:
     return Result(
         source=source,
         rows=(len(found.table.y), len(dataset.test_rows)),
-        features=(len(found.table.features), len(dataset.mean)),
+        features=(len(found.table.features), dataset.width),
         ours=kept[f"test_{metric}"],
         baseline=theirs[metric],
         accuracy=(kept["test_accuracy"], theirs["accuracy"]) if has_classes else None,

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from bringing import bring, forgotten
 from forging import sql
 from programs import ROOT, SOURCE, run
 from reproven import Recipe, Trained, export, train
@@ -54,12 +56,28 @@ def global_generator_stays() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def path_stays() -> Iterator[None]:
+    """Takes away what a test put on Python's path: MLflow puts there what came with a model that it loads."""
+    before = [*sys.path]
+    yield
+    sys.path[:] = before
+
+
+@pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs each test in its own folder, with none of the user's MLflow settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPROVEN_STATE", str(tmp_path / "state"))
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def brought(tmp_path: Path) -> Iterator[Path]:
+    """The test's folder with networks and the like of a user's own, of which nothing is imported yet."""
+    bring(tmp_path)
+    with forgotten():
+        yield tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,9 @@ def nudged(step: int, name: str, index: tuple[int, ...]) -> Callable[[Prepared],
     """`Prepared.steps` with one weight moved by 1 ulp after a step."""
     steps = Prepared.steps
 
-    def moved(made: Prepared) -> Any:
+    def moved(made: Prepared, judged: Sequence[float] = ()) -> Any:
         found: Step
-        for found in steps(made):
+        for found in steps(made, judged):
             if found.step == step:
                 with torch.no_grad():
                     weight = made.state.network.get_parameter(name)

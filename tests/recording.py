@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from reproven import Recipe
-from reproven.values.record import Code, Inputs, Outcome, Record
+from reproven.values.programs import Code
+from reproven.values.record import Inputs, Outcome, Record
 from reproven.values.steps import Step, all_weights_sha256, short
 
 NAMES = ("hidden.weight", "hidden.bias")

@@ -23,8 +23,8 @@ def slow(seconds: float, last: int, file: str) -> None:
 
     original = Prepared.steps
 
-    def steps(made: Prepared) -> Iterator[Any]:
-        for step in original(made):
+    def steps(made: Prepared, *judged: Any) -> Iterator[Any]:
+        for step in original(made, *judged):
             time.sleep(seconds)
             while step.step == last and not os.path.exists(file):  # noqa: PTH110
                 time.sleep(0.05)

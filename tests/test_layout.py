@@ -21,8 +21,10 @@ WINGS = (
     *(
         "_version",
         "errors",
+        "blocks",
         "networks",
         "arithmetic",
+        "own",
         "files",
         "serving",
         "recipes",

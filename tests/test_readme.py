@@ -17,16 +17,20 @@ from conftest import ROOT
 from programs import SOURCE
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+_WHOLE = re.MULTILINE | re.DOTALL
+NETS = re.search(r"^```python\n(# nets.py\n.*?)^```", README, _WHOLE)
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, _WHOLE)
 Run = Callable[[str], subprocess.CompletedProcess[str]]
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("reproven ")]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the bundled table and runs where README's commands look for them."""
+    """A folder with what README's commands look for: its network, the bundled table, runs."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "src").symlink_to(ROOT / "src")
+    assert NETS is not None
+    (folder / "nets.py").write_text(NETS[1])
     (folder / "mlruns").mkdir()
     (folder / "mlruns" / "reference").symlink_to(ROOT / "mlruns" / "reference")
     return folder
@@ -76,7 +80,7 @@ def test_a_command_runs_as_printed(line: str, run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        (COMMANDS[1], 0),
+        (COMMANDS[3], 0),
         ("reproven replay mlruns/reference/module-sgd", 0),
         ("reproven audit mlruns/reference/module-sgd", 0),
         ("reproven train --lr 10", 1),

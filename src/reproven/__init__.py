@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.logbooks.doctor import doctor as doctor
     from reproven.logbooks.forget import forget as forget
     from reproven.logbooks.sync import sync as sync
+    from reproven.own.trust import trust as trust
     from reproven.proof.audit import Audit as Audit
     from reproven.proof.audit import audit as audit
     from reproven.proof.audit import seal as seal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.runs.predict import predict as predict
     from reproven.runs.resume import resume as resume
     from reproven.runs.revive import revive as revive
+    from reproven.runs.revive import tensors as tensors
     from reproven.runs.train import Trained as Trained
     from reproven.runs.train import train as train
     from reproven.runs.weights import Initialised as Initialised
@@ -75,7 +77,9 @@ _HOMES = {
     "seal": "reproven.proof.audit",
     "sweep": "reproven.sweeps.sweep",
     "sync": "reproven.logbooks.sync",
+    "tensors": "reproven.runs.revive",
     "train": "reproven.runs.train",
+    "trust": "reproven.own.trust",
     "weights": "reproven.runs.weights",
 }
 

@@ -58,6 +58,29 @@ class RevivalError(ReprovenError):
     """A saved model cannot be brought back: missing, broken, or refused because it is not safe."""
 
 
+class Untrusted(ReprovenError):
+    """A record names modules of others, and importing them would run their code.
+
+    Args:
+        names: What it names, as `package.module:name`.
+        modules: Those that are not trusted.
+    """
+
+    def __init__(self, *, names: Sequence[str], modules: Sequence[str]) -> None:
+        self.modules = tuple(modules)
+        named = ", ".join(name for name in names if name.partition(":")[0] in modules)
+        options = " ".join(f"--trust {module}" for module in modules)
+        shown = ", ".join(map(repr, modules))
+        super().__init__(
+            f"{named} is named by the record, and nothing of it was imported: that would run its code. "
+            f"Trust it with {options}, or reproven.trust({shown}) in Python."
+        )
+
+
+class OwnCodeError(ReprovenError):
+    """Code of the user's own failed: a network, a loss, a metric, or what returns the data."""
+
+
 class Unreadable(RevivalError):
     """A file cannot be read. It says the file and the reason apart, so that who wants it may say its name.
 

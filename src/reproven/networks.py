@@ -6,16 +6,15 @@ the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-_JIT: Any = torch.jit  # which has no types
-BLOCK = 256  # rows; part of what predictions are, like the weights
+from reproven.blocks import in_blocks
+
 #: What an encoding's `code` says: the number itself; and what its `fill` and `code` say of what is missing,
 #: a number that no float32 and no place of a level is.
 ITSELF, MISSING = -1.0, 1e300
@@ -29,6 +28,8 @@ class MLPModule(nn.Module):
         hidden: Width of each hidden layer.
         outputs: Number of targets, or of classes.
     """
+
+    is_perceptron = True
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> None:
         super().__init__()
@@ -52,6 +53,8 @@ class MLPSequential(nn.Module):
         hidden: Width of each hidden layer.
         outputs: Number of targets, or of classes.
     """
+
+    is_perceptron = True
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int = 1) -> None:
         super().__init__()
@@ -91,14 +94,16 @@ class Regressor(nn.Module):
 
     Args:
         network: Takes standardised features.
-        mean: Mean of each number over the training rows, (numbers,) float64.
-        scale: Standard deviation of each, (numbers,) float64.
+        mean: Mean of each number over the training rows, (numbers,) float64; None where features are
+            taken as they are.
+        scale: Standard deviation of each, (numbers,) float64; None likewise.
         features: The features' names, in the order of the columns.
         target: The name of what is predicted; of several, with commas.
         target_mean: Mean of the target over the training rows, () float64, or (targets,), where the network
             was trained on the standardised target; None where on the target as it is.
         target_scale: Likewise its standard deviation.
         schema: What the columns hold, as the text of a `columns.Schema`; None where all are plain numbers.
+        made_of: A network of the user's own by its name and arguments, as JSON; None for others.
         source: As `encoded` has it, (numbers,) float64; None where the table's numbers are taken as they are.
         fill: Likewise.
         code: Likewise.
@@ -112,14 +117,15 @@ class Regressor(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        mean: Tensor,
-        scale: Tensor,
+        mean: Tensor | None,
+        scale: Tensor | None,
         features: tuple[str, ...],
         target: str,
         target_mean: Tensor | None = None,
         target_scale: Tensor | None = None,
         *,
         schema: str | None = None,
+        made_of: str | None = None,
         source: Tensor | None = None,
         fill: Tensor | None = None,
         code: Tensor | None = None,
@@ -133,6 +139,8 @@ class Regressor(nn.Module):
         self.target = target
         if schema is not None:
             self.schema = schema
+        if made_of is not None:
+            self.made_of = made_of
 
     def standardise(self, raw: Tensor) -> Tensor:
         """Standardised features, (rows, numbers) float32, of raw ones, (rows, features) float64.
@@ -164,6 +172,7 @@ class Classifier(nn.Module):
         features: The features' names.
         target: The name of what is predicted.
         schema: It names the classes.
+        made_of: As for `Regressor`.
         source: As for `Regressor`.
         fill: Likewise.
         code: Likewise.
@@ -175,12 +184,13 @@ class Classifier(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        mean: Tensor,
-        scale: Tensor,
+        mean: Tensor | None,
+        scale: Tensor | None,
         features: tuple[str, ...],
         target: str,
         *,
         schema: str,
+        made_of: str | None = None,
         source: Tensor | None = None,
         fill: Tensor | None = None,
         code: Tensor | None = None,
@@ -191,6 +201,8 @@ class Classifier(nn.Module):
         self.features = features
         self.target = target
         self.schema = schema
+        if made_of is not None:
+            self.made_of = made_of
 
     def standardise(self, raw: Tensor) -> Tensor:
         """As `Regressor.standardise`."""
@@ -209,11 +221,14 @@ def _hold(model: nn.Module, numbers: Mapping[str, Tensor | None]) -> None:
 
 
 def _standardised(model: Any, raw: Tensor) -> Tensor:
+    if "mean" not in model._buffers and "source" not in model._buffers:  # an array's
+        return raw.float().contiguous() if raw.is_floating_point() else raw.contiguous()
     raw = raw.double().contiguous()
     if "source" in model._buffers:
         raw = encoded(raw, model.source, model.fill, model.code)
-    standardised: Tensor = ((raw - model.mean) / model.scale).float()
-    return standardised
+    if "mean" in model._buffers:
+        raw = (raw - model.mean) / model.scale
+    return raw.float()
 
 
 def encoded(raw: Tensor, source: Tensor, fill: Tensor, code: Tensor) -> Tensor:
@@ -254,62 +269,6 @@ def in_unit(found: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         scale: Its standard deviation, () float64.
     """
     return (found.double() * scale + mean).float()
-
-
-def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
-    """What a network puts out, (rows, outputs), a row's bits not depending on how many rows stand beside it.
-
-    Matrix products take other paths for other numbers of rows, and end in other bits: a row alone would
-    differ from the same row in its table. So all go through in blocks of one size, the last one padded.
-    (With MKL_CBWR=COMPATIBLE that is all; without it MKL may also round by a row's place in its block.)
-
-    Args:
-        network: Takes (rows, features) and returns (rows, outputs).
-        X: Features, (rows, features).
-    """
-    if _JIT.is_tracing():
-        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-        return _traced(X, [layer.weight for layer in layers], [layer.bias for layer in layers], BLOCK)
-    if isinstance(X.shape[0], torch.SymInt):
-        return _exported(network, X)
-    padded = functional.pad(X, (0, 0, 0, -len(X) % BLOCK))
-    return torch.cat([network(block) for block in torch.split(padded, BLOCK)])[: len(X)]
-
-
-def _exported(network: nn.Module, X: Tensor) -> Tensor:
-    """`in_blocks` for `torch.export`: how many rows and blocks there are stays open; at least one row.
-
-    What is padded here is the last row, up to two blocks more than are full: torch must see from the numbers
-    alone that there are several blocks, and that nothing is asked of X that it does not have.
-    """
-    from torch._higher_order_ops.map import map as each
-
-    rows = X.shape[0]
-    starts = BLOCK * torch.arange(rows // BLOCK + 2, device=X.device).unsqueeze(1)
-    numbers = starts + torch.arange(BLOCK, device=X.device)  # (blocks, BLOCK)
-    found: Tensor = each(network, X[numbers.clamp(max=rows - 1)])  # (blocks, BLOCK, outputs)
-    return found.flatten(end_dim=1)[torch.arange(rows, device=X.device)]
-
-
-def _by_layers(X: Tensor, weights: list[Tensor], biases: list[Tensor], size: int) -> Tensor:
-    """`in_blocks` for `torch.jit.trace`, which keeps a loop only where it is compiled: of a perceptron alone.
-
-    Args:
-        X: Features, (rows, features).
-        weights: Of each layer, (width, inputs).
-        biases: Of each layer, (width,).
-        size: Rows of a block.
-    """
-    found = []
-    for block in torch.split(functional.pad(X, [0, 0, 0, -X.shape[0] % size]), size):
-        x = block
-        for number, (weight, bias) in enumerate(zip(weights, biases)):  # noqa: B905 (TorchScript's zip)
-            x = functional.linear(torch.relu(x) if number else x, weight, bias)
-        found.append(x)
-    return torch.cat(found)[: X.shape[0]]
-
-
-_traced: Callable[[Tensor, list[Tensor], list[Tensor], int], Tensor] = _JIT.script_if_tracing(_by_layers)
 
 
 VARIANTS: Mapping[str, type[MLPModule | MLPSequential]] = {

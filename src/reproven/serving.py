@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reproven.arithmetic import profiles
 from reproven.errors import DataError, RevivalError
+from reproven.own.trust import trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +28,10 @@ class ServedModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, table: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray | pd.DataFrame:
-        """Predictions for the raw feature columns of a table, as `front.answer` hands them out.
+    def predict(
+        self, table: pd.DataFrame | np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray | pd.DataFrame:
+        """Predictions for raw feature columns, or an array, as `front.answer` hands them out.
 
         Raises:
             MlflowException: A value cannot be taken; names column and row. MLflow's server answers with 400.
@@ -54,10 +57,14 @@ def _load_pyfunc(path: str) -> ServedModel:
         RevivalError: The file is not a model of this package.
     """
     profiles.prefer(profiles.PORTABLE)
-    from reproven.files.models import read_torch
+    from reproven.files.front import OwnModel
+    from reproven.files.models import read_described
     from reproven.files.names import MODEL
 
-    model = read_torch(Path(path) / MODEL)
-    if isinstance(model, dict):
+    found = read_described(Path(path) / MODEL)
+    if isinstance(found, dict):
         raise RevivalError(f"{path} holds a state_dict, but must hold a whole model.")
-    return ServedModel(model)
+    if isinstance(found, OwnModel):
+        trust(found.module)  # whose code came with the model, and MLflow imports what comes with models
+        return ServedModel(found.model())
+    return ServedModel(found)

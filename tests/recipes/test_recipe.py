@@ -10,7 +10,17 @@ import pytest
 import torch
 
 from reproven.errors import InvalidInput
-from reproven.recipes.choices import OPTIMIZERS, layer_names, usual_epochs
+from reproven.recipes.arguments import read_arguments
+from reproven.recipes.choices import (
+    OPTIMIZERS,
+    OTHER_OPTIMIZERS,
+    REFUSED_OPTIMIZERS,
+    REFUSED_SCHEDULES,
+    SCHEDULES,
+    layer_names,
+    usual_epochs,
+)
+from reproven.recipes.options import spell
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 
@@ -97,8 +107,23 @@ def test_split_seed_follows_the_seed() -> None:
         ("unknown", "drop", "unknown is 'drop', but must be one of ignore, refuse. Try --unknown ignore."),
         ("loss", "mae", "loss is 'mae', but must be one of mse, l1, huber, smooth_l1, cross_entropy"),
         ("loss", "cross_entropy", "for which there are mse, l1, huber, smooth_l1. Try --loss mse."),
-        ("loss_arg", "delta", "loss_arg is 'delta', but must be NAME=VALUE pairs, separated by commas."),
-        ("loss_arg", "delta=1", "loss_arg names 'delta', but no loss is given. Try --loss huber."),
+        ("loss_args", "delta", "loss_args is 'delta', but must be NAME=VALUE pairs, separated by commas,"),
+        ("loss_args", "delta=1", "loss_args names 'delta', but no loss is given. Try --loss huber."),
+        ("standardise", "all", "standardise is 'all', but must be one of features, none."),
+        (
+            "network",
+            "Net",
+            "network is 'Net', but must be one of module, sequential, or ",
+        ),
+        ("network", "__main__:Net", "Put Net into a file of its own, such as nets.py (in a notebook:"),
+        ("network", "nets:Outer.Net", "It must stand at the top of its module, but Outer.Net stands inside"),
+        ("network", "nets:__class__", "none may begin with two underscores"),
+        ("network", "os.__dict__:system", "none may begin with two underscores"),
+        ("network_args", "width", "There is no = after 'width'. Try --network-arg width=32."),
+        ("network_args", 'width={"a":1}', "must be NAME=VALUE pairs, separated by commas, of numbers, texts"),
+        ("network_args", "width=3", "network_args is given, but the network is module, which takes --hidden"),
+        ("metrics", "within", "metrics is ['within'], but must be package.module:name, separated by commas."),
+        ("metrics", "measures:rmse", "metrics names rmse, but there is one of that name already."),
         ("test_size", "1", "test_size is 1.0, but must be at least 0 and less than 1. Try --test-size 0.2."),
         ("test_size", "nan", "test_size is nan, but must be at least 0 and less than 1."),
         (
@@ -125,7 +150,23 @@ def test_split_seed_follows_the_seed() -> None:
         ("init", "kaiming_normal:mode=fan", "mode is 'fan'. Did you mean fan_in?"),
         ("init", "dirac", "init is dirac, but that is for convolutions alone. Try --init eye."),
         ("init_bias", "inf", "init_bias is inf, but must be a finite number. Try --init-bias 0.1."),
-        ("optimizer", "lion", "optimizer is 'lion', but must be one of sgd, adam, adamw, rmsprop."),
+        ("optimizer", "lion", "optimizer is 'lion', but must be one of sgd, adam, adamw, rmsprop, adadelta,"),
+        ("optimizer", "LBFGS", "optimizer is lbfgs, which evaluates the loss several times for one update,"),
+        ("optimizer", "SparseAdam", "optimizer is sparseadam, which takes sparse gradients alone,"),
+        ("optimizer_args", "foo", "There is no = after 'foo'. Try --optimizer-arg momentum_decay=0.01."),
+        ("optimizer_args", "eps=1", "optimizer_args is given, but sgd has options of its own: --momentum,"),
+        ("schedule", "warm", "schedule is 'warm', but must be one of ConstantLR, CosineAnnealingLR,"),
+        (
+            "schedule",
+            "lambdalr",
+            "schedule is LambdaLR, which takes a function, and no recipe",
+        ),
+        ("schedule", "ReduceLROnPlateau", "but validation_size is 0: there is no row to see a plateau by."),
+        ("schedule_args", "T_max=3", "schedule_args is given, but no schedule is."),
+        ("schedule_args", "scale_fn=f", "schedule_args names scale_fn, which is a function,"),
+        ("schedule_per", "batch", "schedule_per is 'batch', but must be one of epoch, step."),
+        ("clip_norm", "0", "clip_norm is 0.0, but must be greater than 0. Try --clip-norm 1.0."),
+        ("allow_nondeterministic", "maybe", "allow_nondeterministic is 'maybe', but must be true or false."),
         ("lr", "-0.1", "lr is -0.1, but must be greater than 0. Try --lr 0.001."),
         ("lr", "fast", "lr is 'fast', but must be greater than 0. Try --lr 0.001."),
         ("layer_lr", "hidden1", "layer_lr is 'hidden1', but must be LAYER=RATE pairs with"),
@@ -161,6 +202,89 @@ def test_split_seed_follows_the_seed() -> None:
 )
 def test_a_bad_value_is_named(name: str, text: str, words: str) -> None:
     assert words in problems(**{name: text})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"hidden": "5"}, "hidden is given, but the network is nets:Net, which has no such option."),
+        ({"variant": "module"}, "variant is given, but the network is nets:Net, which has no such option."),
+        ({"optimizer": "nadam", "momentum": "0.9"}, "given by --optimizer-arg momentum=VALUE."),
+        (
+            {"optimizer": "nadam", "optimizer_args": "lr=1"},
+            "names lr, which has an option of its own.",
+        ),
+        (
+            {"schedule": "ReduceLROnPlateau", "schedule_per": "step", "validation_size": "0.2"},
+            "schedule is ReduceLROnPlateau, which counts epochs, but schedule_per is step. Leave it out.",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_network_of_ones_own_is_named(given: dict[str, str], words: str) -> None:
+    assert words in problems(network="nets:Net", **given)
+
+
+def test_a_network_is_named_by_its_variant_or_by_its_module() -> None:
+    assert Recipe(network="sequential") == Recipe(variant="sequential")
+    assert Recipe(network="sequential").network_name == "sequential"
+    assert "network is sequential, but variant is module" in problems(network="sequential", variant="module")
+    own = Recipe(
+        network="nets:Net", network_args={"width": 32, "widths": [8, 4], "act": "relu", "bias": None}
+    )
+    assert own.variant is None
+    assert own.network_name == "nets:Net"
+    assert own.network_args == (("act", "relu"), ("bias", None), ("width", 32), ("widths", (8, 4)))
+    assert Recipe.from_json(own.to_json()) == own
+    typed = "width=32,widths=[8,4],act=relu,bias=null"
+    assert Recipe.parse({"network": "nets:Net", "network_args": typed}) == own
+    assert Recipe.parse({"network": "nets:Net", "network_args": spell(own.to_dict()["network_args"])}) == own
+    assert own.own == {"network": "nets:Net"}
+
+
+class InTest:
+    """Stands for a network of the user's own."""
+
+
+def test_a_class_or_a_function_is_kept_by_its_name() -> None:
+    here = f"{__name__}:InTest"
+    recipe = Recipe(network=InTest, loss=problems, metrics=(problems,))  # type: ignore[arg-type]
+    assert (recipe.network, recipe.loss) == (here, f"{__name__}:problems")
+    assert recipe.metrics == (f"{__name__}:problems",)
+
+    class Inner:
+        pass
+
+    with pytest.raises(InvalidInput, match=r"at the top of its module, but .*Inner stands inside"):
+        Recipe(network=Inner)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("a=1", [("a", 1)]),
+        (" a = 1.5 , b=x y ", [("a", 1.5), ("b", "x y")]),
+        ('a="1,2",b=[1,[2,3]]', [("a", "1,2"), ("b", [1, [2, 3]])]),
+        ("a=1e-3,b=true,c=null,d=True", [("a", 1e-3), ("b", True), ("c", None), ("d", "True")]),
+    ],
+)
+def test_arguments_are_json_or_words(text: str, pairs: list[tuple[str, object]]) -> None:
+    assert read_arguments(text) == pairs
+
+
+def test_the_optimizers_and_schedules_are_those_of_torch() -> None:
+    from torch import optim
+    from torch.optim import lr_scheduler
+
+    names = {one.lower() for one in dir(optim) if inspect.isclass(getattr(optim, one)) and one != "Optimizer"}
+    assert names - {*OPTIMIZERS, *REFUSED_OPTIMIZERS} <= {*OTHER_OPTIMIZERS}
+    assert set(OTHER_OPTIMIZERS) - names <= {"muon"}  # which torch 2.9 has not under this name everywhere
+    base = lr_scheduler.LRScheduler
+    kinds = {one for one in dir(lr_scheduler) if _is_kind_of(getattr(lr_scheduler, one), base)}
+    assert kinds - {"LRScheduler", "_LRScheduler"} == {*SCHEDULES, *REFUSED_SCHEDULES}
+
+
+def _is_kind_of(value: object, base: type) -> bool:
+    return inspect.isclass(value) and issubclass(value, base)
 
 
 def test_every_option_has_a_test_of_its_error() -> None:

@@ -13,8 +13,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from reproven.errors import DataError
-from reproven.files.columns import CATEGORY, DATE, NUMBER, Schema, kind_of
+from reproven.files.columns import CATEGORY, DATE, NUMBER, Schema
 from reproven.tables import data
+from reproven.tables.kinds import kind_of
 from reproven.tables.split import Dataset, split
 
 ROWS = 200
@@ -114,6 +115,8 @@ def test_a_category_that_no_training_row_has_counts_for_none_or_is_refused(csv: 
     frame.to_csv(csv, index=False)
     dataset = split(load(csv), test_size=0.3, seed=4, impute="median")
     assert dataset.encoding is not None
+    assert dataset.mean is not None
+    assert dataset.scale is not None
     assert "town=Nice" not in dataset.encoding.names
     towns = [i for i, name in enumerate(dataset.encoding.names) if name.startswith("town")]
     X = dataset.tensors(dataset.test_rows)[0].numpy() * dataset.scale[None] + dataset.mean[None]

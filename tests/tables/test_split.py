@@ -26,8 +26,8 @@ def test_split_and_scale_are_those_of_scikit_learn(name: str, test_size: float) 
         assert np.array_equal(dataset.train_rows, train)
         assert np.array_equal(dataset.test_rows, test)
         scaler = StandardScaler().fit(table.X[train])
-        assert np.array_equal(dataset.mean, scaler.mean_)
-        assert np.array_equal(dataset.scale, scaler.scale_)
+        assert np.array_equal(dataset.fitted["mean"], scaler.mean_)
+        assert np.array_equal(dataset.fitted["scale"], scaler.scale_)
         X, _ = dataset.tensors(test)
         assert np.array_equal(X.numpy(), scaler.transform(table.X[test]).astype(np.float32))
 
@@ -79,7 +79,7 @@ def test_validation_rows_come_from_the_training_rows_and_leave_the_test_rows_as_
     assert len(found.validation_rows) == 52  # of 506, rounded up
     assert list(found.parts) == ["train", "validation", *(["test"] if test_size else [])]
     scaler = StandardScaler().fit(table.X[found.train_rows])
-    assert np.array_equal(found.mean, scaler.mean_)
+    assert np.array_equal(found.fitted["mean"], scaler.mean_)
     assert found.split_sha256 != split(table, test_size=test_size, seed=4).split_sha256
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from reproven._version import __version__
-from reproven.errors import InvalidInput, ReprovenError, name_among, near_miss
+from reproven.errors import InvalidInput, ReprovenError, Untrusted, name_among, near_miss
 
 FINDING, TROUBLE = 1, 2
 _SETTINGS: dict[str, Any] = {
@@ -80,6 +81,9 @@ def _problems(error: Exception) -> Sequence[str]:
     """What went wrong, in messages for a user; a bug is called one."""
     if isinstance(error, InvalidInput):
         return error.problems
+    if isinstance(error, Untrusted):
+        options = [word for module in error.modules for word in ("--trust", module)]
+        return (f"{error} If you trust it: {shlex.join(['reproven', *sys.argv[1:], *options])}",)
     if isinstance(error, ReprovenError):
         return (str(error),)
     if isinstance(error, OSError) and error.filename is not None:

@@ -18,6 +18,7 @@ import click
 from reproven.cli.group import FINDING, TROUBLE, main
 from reproven.cli.reading import (
     DATA,
+    TRUST,
     argument,
     asking,
     checked,
@@ -42,6 +43,7 @@ _ANOTHER_STORE = store("Another store than the run's own.")
     run=argument(may_be_blank=False),
     offline=typed.flag("Ask no store now; `reproven sync` sends everything later."),
     data=DATA,
+    trust=TRUST,
     tracking_uri=_ANOTHER_STORE,
 )
 def resume(run: str, as_json: bool, **asked: Any) -> None:

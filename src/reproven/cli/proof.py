@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, main
-from reproven.cli.reading import DATA, argument, asking, checked, plain, progress, say, some_runs, text
+from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, progress, say, some_runs, text
 from reproven.machine.imports import importing
 from reproven.recipes import typed
 from reproven.values.model_name import registration_problems
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     ),
     data=DATA,
     every_step=typed.flag("Digest wide tensors too after every step, for a finer record."),
+    trust=TRUST,
 )
 def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     """Train recorded RUNS again from their records alone, and compare every bit.
@@ -76,6 +77,7 @@ def _tell(verdict: Verdict) -> None:
     run=argument(),
     seal=typed.digest("What `reproven seal` printed once, kept elsewhere."),
     data=DATA,
+    trust=TRUST,
 )
 def audit(run: str, as_json: bool, **asked: Any) -> None:
     """Hold what is left of RUN against its record, without training.
@@ -142,6 +144,7 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
     folder=argument(metavar="DIR"),
     experiment=text("The experiment's name.  [default: that of the original]"),
     again=plain(is_flag=True, help="Make another run where the experiment has one with this seal already."),
+    trust=TRUST,
 )
 def import_(folder: str, as_json: bool, **asked: Any) -> None:
     """Put the bundle DIR into a tracking store, as a run with its original times.
@@ -191,6 +194,7 @@ def _promotes_none(said: Mapping[str, Any]) -> list[str]:
         "METRIC",
     ),
     force=plain(is_flag=True, help="Move it all the same; what speaks against it is noted."),
+    trust=TRUST,
     roll_back=plain(is_flag=True, help="Move the alias back to where it was."),
     problems=_promotes_none,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ import click
 
 from reproven.cli.group import FINDING
 from reproven.errors import InvalidInput
-from reproven.recipes import blueprint, recipe
+from reproven.own import trust
+from reproven.recipes import blueprint, recipe, typed
 from reproven.recipes.options import Option, read_checked
 from reproven.recipes.settings import OPTIONS
 
@@ -65,7 +66,8 @@ def asking(
         **parameters: What each parameter of the command is, in the order of `--help`. An option's kind
             stands for a checked option, Recipe and Blueprint for all options that make one. The command has
             `tracking_uri` and `as_json` too, behind these where they are not among them; None leaves one
-            out. What the user set in the environment is no option: MLflow knows it.
+            out. What the user set in the environment is no option: MLflow knows it. The modules of `trust`
+            are trusted before the command is called, which is not told of them.
 
     Raises:
         InvalidInput: When the command is called; it lists all problems.
@@ -76,7 +78,9 @@ def asking(
     def decorate(command: Command) -> Command:
         @wraps(command)
         def called(**texts: Any) -> None:
-            command(**_read(asked, texts, problems or (lambda values: [])))
+            values = _read(asked, texts, problems or (lambda values: []))
+            trust.trust(*(values.pop("trust", None) or ()))
+            command(**values)
 
         return _declared(asked)(called)
 
@@ -121,6 +125,7 @@ def checked(
         default: Its value where it is not given.
         check: What else may be wrong with a value, a message each.
     """
+    spellings = [f"--{kind.each.replace('_', '-')}"] if kind.each else []
     flag: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if kind.is_flag else {}
     shown = "" if default in (None, ()) else f"  [default: {_spell(default)}]"
 
@@ -134,7 +139,12 @@ def checked(
 
     return Asked(
         declare=_option(
-            type=str, multiple=kind.repeats, metavar=kind.metavar, help=kind.help + shown, **flag
+            *spellings,
+            type=str,
+            multiple=kind.repeats,
+            metavar=kind.metavar,
+            help=kind.help + shown,
+            **flag,
         ),
         read=read,
     )
@@ -218,10 +228,19 @@ def together(
     return Asked(declare=lambda _: _declared(options), read=lambda _, texts: read(texts), told=told)
 
 
-def fields(made: type) -> dict[str, Asked]:
-    """The options of a recipe or a blueprint, in the order of its fields, with its defaults."""
+def fields(made: type, *, beside: Collection[str] = ()) -> dict[str, Asked]:
+    """The options of a recipe or a blueprint, in the order of its fields, with its defaults.
+
+    Args:
+        made: Recipe or Blueprint.
+        beside: Names that other options have: none of these is spelled so.
+    """
     defaults = made.__dataclass_fields__  # type: ignore[attr-defined]
-    return {name: checked(option, defaults[name].default) for name, option in _OPTIONS[made].items()}
+    options = {
+        name: replace(option, each="") if option.each in beside else option
+        for name, option in _OPTIONS[made].items()
+    }
+    return {name: checked(option, defaults[name].default) for name, option in options.items()}
 
 
 def _made(made: Any) -> Asked:
@@ -237,7 +256,12 @@ def _made(made: Any) -> Asked:
 
 
 def _option(*spellings: str, **settings: Any) -> Callable[[str], Decorator]:
-    return lambda name: click.option(*(spellings or [f"--{name.replace('_', '-')}"]), name, **settings)
+    def declare(name: str) -> Decorator:
+        own = f"--{name.replace('_', '-')}"
+        also = [own] if spellings and spellings[0] == own.removesuffix("s") else []
+        return click.option(*(spellings or [own]), *also, name, **settings)
+
+    return declare
 
 
 def _read_plain(name: str, texts: Texts) -> tuple[Any, list[str]]:
@@ -261,6 +285,10 @@ _ANSWERING: Mapping[str, Asked] = {
     "as_json": plain("--json", is_flag=True, help="Print one JSON object."),
 }
 DATA = text("Where the table is, if not where it was.", "PATH")
+#: The modules of the user's own that a command may import where a record names them.
+TRUST = typed.modules(
+    "Import this module where the record names it, which runs its code; or REPROVEN_TRUST.", "nets"
+)
 EXPERIMENT = text("The experiment's name.", envvar="MLFLOW_EXPERIMENT_NAME", default="Default")
 #: What every command that makes a run asks for besides.
 TRACKING: Mapping[str, Any] = {

@@ -18,6 +18,7 @@ from reproven.cli.group import main
 from reproven.cli.reading import (
     EXPERIMENT,
     TRACKING,
+    TRUST,
     argument,
     asking,
     checked,
@@ -35,6 +36,12 @@ from reproven.recipes.blueprint import Blueprint
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 from reproven.values.model_name import registration_problems
+
+#: The metrics that `runs` shows, of those that a run has.
+_SHOWN = (
+    *("train_loss", "train_rmse", "validation_rmse", "test_rmse", "test_mae", "test_r2"),
+    *("train_log_loss", "validation_log_loss", "test_log_loss", "test_accuracy", "test_roc_auc"),
+)
 
 
 def _alias_problems(alias: str | None, texts: Mapping[str, Any]) -> list[str]:
@@ -74,7 +81,7 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
         from reproven.runs.train import train as run_train
 
     outcome = run_train(recipe, watch=progress, say=say, **asked)
-    tell_trained(f"{recipe.variant}, {recipe.optimizer}, seed {recipe.seed}", outcome, as_json=as_json)
+    tell_trained(f"{recipe.network_name}, {recipe.optimizer}, seed {recipe.seed}", outcome, as_json=as_json)
 
 
 @main.command()
@@ -118,9 +125,8 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     if as_json:
         click.echo(json.dumps({"runs": [asdict(run) for run in found]}))
         return
-    always = ("train_loss", "train_rmse", "test_rmse", "test_mae", "test_r2")
-    validated = any("validation_rmse" in run.metrics for run in found)
-    shown = (*always[:2], "validation_rmse", *always[2:]) if validated else always
+    there = {name for run in found for name in run.metrics}
+    shown = [name for name in _SHOWN if name in there] or ["train_loss"]
     rows: list[tuple[str, ...]] = [("run", "status", *shown)]
     for run in found:
         values = (f"{run.metrics[name]:.6g}" if name in run.metrics else "–" for name in shown)
@@ -140,6 +146,7 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
     sep=OPTIONS["sep"],
     decimal=OPTIONS["decimal"],
     profile=checked(OPTIONS["profile"], profiles.PORTABLE),
+    trust=TRUST,
     output=plain(type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."),
 )
 def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> None:

@@ -19,6 +19,7 @@ from reproven.cli.group import FINDING, main
 from reproven.cli.reading import (
     DATA,
     TRACKING,
+    TRUST,
     Asked,
     Texts,
     asking,
@@ -78,7 +79,7 @@ _OPTIONS: dict[str, Asked] = {
         metavar="processes|dask://HOST:PORT",
         help="Where to train: on this machine, or on a Dask cluster.  [default: processes]",
     ),
-    **fields(recipe.Recipe),
+    **fields(recipe.Recipe, beside=_OWN),
 }
 
 
@@ -236,6 +237,7 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
     runs=some_runs("Give a run id, or --experiment NAME.", as_option=False),
     experiment=text("Also every training run of this experiment."),
     data=DATA,
+    trust=TRUST,
 )
 def draw(runs: list[str], data: str | None, as_json: bool, **asked: Any) -> None:
     """Draw the figures of RUNS that have none, as runs of a sweep; they are put beside the runs' files.

@@ -20,7 +20,7 @@ NOTHING = "–"  # stands for a param that a run does not have
 SEEDS = ("seed", "split_seed")
 _LONGEST = 60  # characters of a value that are shown
 #: Words that need no name before them: `adam`, and not `optimizer=adam`.
-_WITHOUT_NAME = ("data", "variant", "init", "optimizer", "device", "profile")
+_WITHOUT_NAME = ("data", "network", "variant", "init", "optimizer", "device", "profile")
 #: A param that says nothing more once the others are known.
 _MEANT_BY = {"target": ("data",), "data_sha256": ("data", "drop", "target")}
 

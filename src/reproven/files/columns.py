@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError
+from reproven.files.shapes import is_array, width_of
 
 KINDS = NUMBER, CATEGORY, DATE = "number", "category", "date"
 UNKNOWNS = IGNORE, REFUSE = "ignore", "refuse"
@@ -34,6 +35,11 @@ class Column:
     name: str
     kind: str = NUMBER
     levels: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many numbers it becomes."""
+        return width_of(self.kind) if is_array(self.kind) else len(self.numbers)
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -64,9 +70,15 @@ class Schema:
         return kinds == {NUMBER} and not self.takes_missing
 
     @property
+    def array(self) -> str | None:
+        """The kind of the array that is its one feature; None where the features are columns."""
+        kind = self.features[0].kind if self.features else NUMBER
+        return kind if is_array(kind) else None
+
+    @property
     def width(self) -> int:
         """How many numbers the features become."""
-        return sum(len(column.numbers) for column in self.features)
+        return sum(column.width for column in self.features)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +111,8 @@ class Schema:
             is_same = found.text() == text
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(f"its schema cannot be read: {error!r}"[:200]) from error
-        if not is_same or not all(_is_sound(column) for column in (*found.features, *found.targets)):
+        columns_of = (found.features if found.array is None else (), found.targets)
+        if not is_same or not all(_is_sound(column) for some in columns_of for column in some):
             raise ValueError("its schema is not one that this package writes")
         if type(found.takes_missing) is not bool or found.unknown not in UNKNOWNS or not found.targets:
             raise ValueError("its schema is not one that this package writes")
@@ -241,14 +254,15 @@ def _read_numbers(series: pd.Series, column: Column, unknown: str) -> tuple[np.n
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         return values[:, None], np.abs(values) <= _LARGEST
-    values = np.array([_as_float(value) for value in series], dtype=np.float64)
+    values = np.array([as_float(value) for value in series], dtype=np.float64)
     usable = np.abs(values) <= _LARGEST
     if usable.all():  # then it is True and False that are none, or numbers kept as text
         usable = np.array([isinstance(value, Real) and not isinstance(value, bool) for value in series], bool)
     return values[:, None], usable
 
 
-def _as_float(value: Any) -> float:
+def as_float(value: Any) -> float:
+    """A value as a number, or NaN where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -268,7 +282,7 @@ def _read_places(series: pd.Series, column: Column, unknown: str) -> tuple[np.nd
 def _read_dates(series: pd.Series, column: Column, unknown: str) -> tuple[np.ndarray, np.ndarray]:
     """Year, month, day of the week (Monday is 0) and of the year, (rows, 4), and which are dates, (rows,)."""
     codes, uniques = pd.factorize(series)
-    found = pd.DatetimeIndex([_as_date(value) for value in uniques])
+    found = pd.DatetimeIndex([as_date(value) for value in uniques])
     parts = np.column_stack([found.year, found.month, found.day_of_week, found.day_of_year]).astype(
         np.float64
     )
@@ -293,7 +307,7 @@ def level(value: Any) -> str:
     return str(value)
 
 
-def _as_date(value: Any) -> Any:
+def as_date(value: Any) -> Any:
     """A value as a time without zone, or NaT where it is none."""
     if isinstance(value, Real) or (isinstance(value, str) and not _ISO.fullmatch(value.strip())):
         return pd.NaT
@@ -309,25 +323,10 @@ def _day(year: float, month: float, day_of_week: float, day_of_year: float) -> s
     return str((pd.Timestamp(int(year), 1, 1) + pd.Timedelta(days=int(day_of_year) - 1)).date())
 
 
-def kind_of(series: pd.Series) -> str:
-    """What a column holds, told by its values: a text with more numbers than others in it holds numbers."""
-    if pd.api.types.is_bool_dtype(series):
-        return CATEGORY
-    if pd.api.types.is_numeric_dtype(series):
-        return NUMBER
-    if pd.api.types.is_datetime64_any_dtype(series):
-        return DATE
-    uniques = pd.unique(series.dropna())
-    if len(uniques) and all(_as_date(value) is not pd.NaT for value in uniques):
-        return DATE
-    numbers = sum(not np.isnan(_as_float(value)) for value in uniques if not isinstance(value, bool))
-    return NUMBER if 2 * numbers >= len(uniques) else CATEGORY
-
-
 def ordered(levels: Iterable[str]) -> tuple[str, ...]:
     """Different levels in their order: by value where all are numbers, else as texts."""
     different = set(levels)
-    if any(np.isnan(_as_float(text)) for text in different):
+    if any(np.isnan(as_float(text)) for text in different):
         return tuple(sorted(different))
     return tuple(sorted(different, key=lambda text: (float(text), text)))
 

@@ -30,6 +30,11 @@ def is_call(made: Any, name: str, count: int) -> TypeGuard[Made]:
     return is_made and not made.items and made.state is None
 
 
+def printable(error: Exception) -> str:
+    """What an error says; what a file calls something steers no terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(error))
+
+
 def word_for(made: Any) -> str:
     """What a value is, in a word."""
     if isinstance(made, Made | Named):
@@ -62,6 +67,13 @@ def part_of(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise Odd(f"the {name} of a module is a {word_for(held)}, but must be a dict")
     return held
+
+
+def not_kept(state: Mapping[str, Any]) -> set[str]:
+    """The buffers that a module's state_dict leaves out."""
+    made = state.get("_non_persistent_buffers_set")
+    held = made.args[0] if isinstance(made, Made) and made.name == SET and made.args else ()
+    return {name for name in held if isinstance(name, str)} if isinstance(held, list) else set()
 
 
 def refuse_items(hooks: Any, name: str) -> None:

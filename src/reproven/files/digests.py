@@ -50,12 +50,6 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def model_digests(model: nn.Module) -> dict[str, str]:
-    """The digests of what a saved model holds beside names: its tensors, and its schema where it has one."""
-    schema = getattr(model, "schema", None)
-    return tensor_digests(model.state_dict()) | ({} if schema is None else {"schema": text_sha256(schema)})
-
-
 def intervals(sizes: Mapping[str, int], *, batch_size: int) -> dict[str, int]:
     """Steps between two digests of a tensor, for those that are not digested after every step.
 

@@ -136,18 +136,14 @@ def file_sha256(path: Path) -> str:
 
 
 def _tensors(path: Path) -> dict[str, str]:
-    """The digests of the tensors in a file that torch.save wrote, and of a model's schema.
+    """The digests of the tensors in a file that torch.save wrote, and of a model's texts.
 
     Raises:
         Unreadable: It cannot be read safely.
     """
-    from torch import nn
+    from reproven.files.models import digests_of, read_described
 
-    from reproven.files.digests import model_digests, tensor_digests
-    from reproven.files.models import read_torch
-
-    value = read_torch(path)
-    return model_digests(value) if isinstance(value, nn.Module) else tensor_digests(value)
+    return digests_of(read_described(path))
 
 
 def oddity(folder: Path, path: str) -> str | None:

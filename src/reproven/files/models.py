@@ -28,22 +28,32 @@ from reproven.files.described import (
     is_call,
     is_sizes,
     name_of,
+    not_kept,
     part_of,
+    printable,
     refuse_items,
     refuse_other,
     shown,
     state_of,
     word_for,
 )
+from reproven.files.digests import tensor_digests, text_sha256
 from reproven.files.disk import first_line, is_file, write_bytes
-from reproven.files.front import Front, Model
-from reproven.files.names import MODEL, OF_ENCODING, OF_FEATURES, OF_TARGET, SCHEMA, STATE_DICT
+from reproven.files.front import Front, Model, OwnModel, texts_of
+from reproven.files.names import MADE_OF, MODEL, OF_ENCODING, OF_FEATURES, OF_TARGET, SCHEMA, STATE_DICT
 from reproven.files.pickles import PERSISTENT, Made, Named, OddPickle
 from reproven.networks import CLASSES, VARIANTS, Classifier, Regressor, unset
 
 _TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
-_STORAGES = {"torch FloatStorage": "<f4", "torch DoubleStorage": "<f8"}
-_DEPTH = 3  # of modules: regressor, network, hidden, layer
+_STORAGES = {
+    "torch FloatStorage": "<f4",
+    "torch DoubleStorage": "<f8",
+    "torch LongStorage": "<i8",
+    "torch IntStorage": "<i4",
+    "torch ByteStorage": "|u1",
+    "torch BoolStorage": "|b1",
+}
+_DEPTH, _OWN_DEPTH = 3, 50  # of modules: regressor, network, hidden, layer
 _MANY = 20  # names in one error
 _BUFFERS = (*OF_FEATURES, *OF_TARGET, *OF_ENCODING)
 
@@ -58,7 +68,20 @@ def write_torch(path: Path, value: Any) -> None:
 def write_model(folder: Path, model: Model) -> None:
     """Writes both forms of a model: whole, and the state_dict of the network alone."""
     write_torch(folder / MODEL, model)
-    write_torch(folder / STATE_DICT, model.network.state_dict())
+    write_torch(folder / STATE_DICT, apart(model.network.state_dict()))
+
+
+def apart(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors, each the whole of a storage of its own: of those that share one, or lie otherwise, copies."""
+    seen: set[int] = set()
+    copies: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        is_whole = tensor.is_contiguous() and storage.nbytes() == tensor.numel() * tensor.element_size()
+        if not is_whole or (storage.data_ptr() in seen and tensor.numel()):
+            copies[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
+        seen.add(storage.data_ptr())
+    return {**tensors, **copies} if copies else tensors
 
 
 def read_torch(path: Path) -> Model | dict[str, Tensor]:
@@ -68,7 +91,18 @@ def read_torch(path: Path) -> Model | dict[str, Tensor]:
         path: A file that torch.save wrote.
 
     Returns:
-        A model on the CPU and in evaluation mode, or a state_dict of float32 and float64 tensors.
+        A model on the CPU and in evaluation mode, or the tensors of a state_dict.
+
+    Raises:
+        Unreadable: As for `read_described`.
+        Untrusted, OwnCodeError: The model's network is the user's own, and cannot be had.
+    """
+    found = read_described(path)
+    return found.model() if isinstance(found, OwnModel) else found
+
+
+def read_described(path: Path) -> Model | OwnModel | dict[str, Tensor]:
+    """Reads a whole model or a state_dict, and imports no network of the user's own.
 
     Raises:
         Unreadable: The file is missing, broken, holds something else, or names a class or function
@@ -81,18 +115,31 @@ def read_torch(path: Path) -> Model | dict[str, Tensor]:
         if not archive.is_archive(content):
             raise Odd(_not_an_archive(content))
         records = archive.records(content)
-        if foreign := [name for name in pickles.names(records[archive.PICKLE]) if name not in _allowed()]:
+        pickled = records[archive.PICKLE]
+        foreign = [name for name in pickles.names(pickled) if name not in _allowed()]
+        if foreign and not _holds_own(pickled):
             raise Odd(f"it names {', '.join(foreign[:_MANY])}")
-        return _Reader(records).model(pickles.read(records[archive.PICKLE]))
+        return _Reader(records).model(pickles.read(pickled))
     except (Odd, OddArchive, OddPickle) as error:
         raise Unreadable(
             path,
-            f"is refused: {_printable(error)}. Only files that torch.save wrote are read, with this "
+            f"is refused: {printable(error)}. Only files that torch.save wrote are read, with this "
             "package's networks and torch's tensors in them, and nothing in the file has run. Do not load it "
             "in another way unless you trust who made it.",
         ) from error
     except OSError as error:
         raise Unreadable(path, f"cannot be read: {first_line(error)}.") from error
+
+
+def digests_of(found: Model | OwnModel | dict[str, Tensor]) -> dict[str, str]:
+    """The digests of what a file holds beside names: its tensors, and the texts of a whole model."""
+    if isinstance(found, dict):
+        return tensor_digests(found)
+    if isinstance(found, OwnModel):
+        tensors, texts = found.tensors, found.front.texts
+    else:
+        tensors, texts = found.state_dict(), texts_of(found)
+    return tensor_digests(tensors) | {name: text_sha256(text) for name, text in texts.items()}
 
 
 def read_tensors(content: bytes) -> dict[str, Tensor]:
@@ -105,15 +152,10 @@ def read_tensors(content: bytes) -> dict[str, Tensor]:
         records = archive.records(content)
         found = _Reader(records).model(pickles.read(records[archive.PICKLE]))
     except (Odd, OddArchive, OddPickle) as error:
-        raise RevivalError(f"These are no tensors that torch.save wrote: {_printable(error)}.") from error
+        raise RevivalError(f"These are no tensors that torch.save wrote: {printable(error)}.") from error
     if not isinstance(found, dict):
         raise RevivalError("These are no tensors, but a whole model.")
     return found
-
-
-def _printable(error: Exception) -> str:
-    """What an error says; what a file calls something steers no terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(error))
 
 
 def _allowed() -> set[str]:
@@ -132,13 +174,15 @@ class _Reader:
 
     def __init__(self, records: Mapping[str, bytes]) -> None:
         self._modules: set[int] = set()
+        self._is_own = False
+        self._tensors: dict[int, Tensor] = {}
         self._storages = {name[5:]: record for name, record in records.items() if name.startswith("data/")}
 
-    def model(self, made: Any) -> Model | dict[str, Tensor]:
+    def model(self, made: Any) -> Model | OwnModel | dict[str, Tensor]:
         if isinstance(made, Made) and made.name == ORDERED and not made.args:
             made = made.items
         if isinstance(made, dict):
-            found: Model | dict[str, Tensor] = self._state_dict(made)
+            found: Model | OwnModel | dict[str, Tensor] = self._state_dict(made)
         elif isinstance(made, Made) and made.name in map(name_of, (Regressor, Classifier)):
             found = self._whole(made)
         else:
@@ -146,7 +190,7 @@ class _Reader:
                 f"it holds a {word_for(made)}, but must hold a Regressor or a Classifier: a network together "
                 "with its standardisation; or a state_dict of tensors"
             )
-        if self._storages:
+        if self._storages and not self._is_own:  # whose modules may hold more tensors than their state_dict
             raise Odd(f"its record data/{min(self._storages)} belongs to no tensor")
         return found
 
@@ -155,7 +199,7 @@ class _Reader:
             raise Odd("it holds an empty dict, but must hold a state_dict of tensors")
         return {name: self._tensor(name, value) for name, value in held.items()}
 
-    def _whole(self, made: Made) -> Model:
+    def _whole(self, made: Made) -> Model | OwnModel:
         """A new model with the numbers of the one that is described, if that is one all through."""
         what = f"the {word_for(made).lower()}"
         described = state_of(made, what)
@@ -164,22 +208,23 @@ class _Reader:
             raise Odd("its features are no tuple of names")
         if not isinstance(target, str):
             raise Odd("its target is no name")
+        own, self._is_own = described.get(MADE_OF), MADE_OF in described
         tensors = dict(self._tensors_of(made, ""))
         for name, tensor in tensors.items():
-            if name.startswith("network.") and tensor.dtype != torch.float32:
+            if not self._is_own and name.startswith("network.") and tensor.dtype != torch.float32:
                 raise Odd(f"its tensor {name[:100]!r} is {tensor.dtype}, but must be torch.float32")
         fitted: dict[str, Any] = {name: tensors[name] for name in _BUFFERS if name in tensors}
-        if schema is not None:
-            fitted[SCHEMA] = schema
+        fitted |= {name: text for name, text in ((SCHEMA, schema), (MADE_OF, own)) if text is not None}
         try:
             front = Front(fitted, features=features, target=target)
         except ValueError as error:
             raise Odd(str(error)) from error
-        network = _fresh(part_of(described, "_modules").get("network"), tensors, front)
-        model = front.before(network)
+        if self._is_own:
+            return OwnModel(front, tensors)
+        model = front.before(_fresh(part_of(described, "_modules").get("network"), tensors, front))
         refuse_other(made, model, what)
-        for name, own in model.state_dict().items():
-            shape, wanted = tuple(tensors[name].shape), tuple(own.shape)
+        for name, tensor in model.state_dict().items():
+            shape, wanted = tuple(tensors[name].shape), tuple(tensor.shape)
             if shape != wanted:
                 raise Odd(f"its tensor {name!r} has the shape {shape}, but must have {wanted}")
         model.load_state_dict(tensors)
@@ -187,16 +232,25 @@ class _Reader:
 
     def _tensors_of(self, made: Any, above: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
         """The tensors of a module and its submodules, by the names that its state_dict gives them."""
-        if depth > _DEPTH or id(made) in self._modules:
+        is_twice = id(made) in self._modules and not self._is_own
+        if depth > (_OWN_DEPTH if self._is_own else _DEPTH) or is_twice:
             raise Odd(f"its module {above[:100]!r} lies too deep, or is there twice")
         self._modules.add(id(made))
         state = state_of(made, above)
         for name, value in {**part_of(state, "_parameters"), **part_of(state, "_buffers")}.items():
+            if self._is_own and (value is None or name in not_kept(state)):
+                continue
             yield f"{above}{name}", self._tensor(f"{above}{name}", value)
         for name, value in part_of(state, "_modules").items():
             yield from self._tensors_of(value, f"{above}{name}.", depth + 1)
 
     def _tensor(self, name: str, made: Any) -> Tensor:
+        """A tensor; where two modules of the user's own share it, the same one."""
+        if id(made) not in self._tensors or not self._is_own:
+            self._tensors[id(made)] = self._read_tensor(name, made)
+        return self._tensors[id(made)]
+
+    def _read_tensor(self, name: str, made: Any) -> Tensor:
         """A tensor that is the whole of a storage of its own, in the order of its memory."""
         name = repr(name[:100])
         if is_call(made, _PARAMETER, 3):
@@ -235,6 +289,16 @@ class _Reader:
         if type(size) is not int or size * np.dtype(kind).itemsize != len(record):
             raise Odd(f"its tensor {name} has a storage of {shown(size)} numbers in {len(record)} bytes")
         return kind, record
+
+
+def _holds_own(pickled: bytes) -> bool:
+    """Whether a model is described whose network is the user's own, and so may be of any class."""
+    try:
+        made = pickles.read(pickled)
+        is_model = isinstance(made, Made) and made.name in map(name_of, (Regressor, Classifier))
+        return is_model and MADE_OF in state_of(made, "the model")
+    except (Odd, OddPickle):
+        return False
 
 
 def _fresh(made: Any, tensors: Mapping[str, Tensor], front: Front) -> nn.Module:

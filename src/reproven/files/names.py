@@ -16,10 +16,14 @@ STANDARDISATION = "standardisation.json"
 OF_FEATURES, OF_TARGET = ("mean", "scale"), ("target_mean", "target_scale")
 #: And of features that are no plain numbers: how they become some, and what the columns hold.
 OF_ENCODING, SCHEMA = ("source", "fill", "code"), "schema"
+#: And of a network of the user's own: its name and its arguments, as JSON.
+MADE_OF = "made_of"
 TABLE = "table.parquet"
 CONFUSION = "confusion.json"
 HISTOGRAMS = "histograms.json"
-PATCH = "code.patch"
+PATCH, OWN_PATCH = "code.patch", "own.patch"
+#: The folder of the user's own source files, by the paths that they are imported by.
+OWN = "own"
 FIGURES = "figures"
 
 SNAPSHOT = "run.json"

@@ -41,6 +41,7 @@ class Checkpoint:
         order: The current epoch's rows in the order drawn; None before it is drawn.
         generator: The state of the generator that draws it, in hexadecimal.
         numbers: What the optimizer keeps of each parameter, but for tensors.
+        draws: Where the generators stand that the user's own code draws from; None where there is none.
         tensors: Weights by `weights.NAME`, what the optimizer keeps by `slots.PARAMETER.NAME`, and the best
             epoch's weights, where they are kept, by `best.NAME`.
     """
@@ -54,6 +55,7 @@ class Checkpoint:
     generator: str
     numbers: list[dict[str, int]]
     tensors: Mapping[str, Tensor]
+    draws: dict[str, Any] | None = None
 
     @property
     def best(self) -> dict[str, Tensor]:
@@ -83,7 +85,9 @@ class Checkpoint:
                 raise ValueError(f"it knows {len(slots)} parameters, and there are {len(state.slots)}")
             state.network.load_state_dict(self._of(_WEIGHTS))
             state.generator.set_state(torch.tensor(list(bytes.fromhex(self.generator)), dtype=torch.uint8))
-        except (ValueError, IndexError, RuntimeError) as error:
+            if state.draws is not None:
+                state.draws.restore(self.draws)
+        except (ValueError, IndexError, KeyError, TypeError, RuntimeError) as error:
             raise RecordError(
                 f"The checkpoint at step {self.step} does not fit its recipe: {error}"
             ) from error
@@ -119,11 +123,12 @@ def write(
         generator=bytes(state.generator.get_state().tolist()).hex(),
         numbers=[{n: v for n, v in slots.items() if not isinstance(v, Tensor)} for slots in state.slots],
         tensors={},
+        draws=None if state.draws is None else state.draws.to_dict(),
     )
     buffer = io.BytesIO()
     buffer.write(json.dumps({"format": FORMAT, **asdict(whole)}, separators=(",", ":")).encode() + b"\n")
     archive = io.BytesIO()
-    torch.save(tensors, archive)
+    torch.save(models.apart(tensors), archive)
     buffer.write(archive.getvalue())
     content = buffer.getvalue()
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content)

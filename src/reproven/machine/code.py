@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from reproven.errors import InvalidInput
-from reproven.values.record import Code
+from reproven.own.sources import Sources
+from reproven.values.programs import Code, OwnCode
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_HERE = Path(__file__).resolve()
+_PACKAGE = _HERE.parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class CodeState:
 
 
 @cache
-def code_state() -> CodeState | None:
-    """The state of this package's own source; None where it is not in a git checkout (installed).
+def code_state(here: Path = _HERE) -> CodeState | None:
+    """The state of a source, this package's own where none is named; None where it is in no git checkout.
 
     It is read once in a process, since the code that runs is the code that was imported.
+
+    Args:
+        here: One of its files.
     """
-    here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(here.parent), *arguments]
@@ -75,6 +79,20 @@ def code(state: CodeState | None) -> Code:
         return Code(source_sha256=source)
     patch = hashlib.sha256(state.patch_bytes).hexdigest() if state.dirty else None
     return Code(source_sha256=source, commit=state.commit, branch=state.branch, patch_sha256=patch)
+
+
+def own_state(sources: Sources) -> CodeState | None:
+    """The state of the user's own sources; None where there are none, or no git checkout knows them."""
+    return code_state(next(iter(sources.files.values())).resolve()) if sources.files else None
+
+
+def own_code(sources: Sources) -> OwnCode:
+    """The user's own code as a record names it."""
+    found, state = OwnCode(files=sources.digests, packages=sources.packages), own_state(sources)
+    if state is None:
+        return found
+    patch = hashlib.sha256(state.patch_bytes).hexdigest() if state.dirty else None
+    return replace(found, commit=state.commit, branch=state.branch, patch_sha256=patch)
 
 
 def require_clean(code: CodeState | None) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from reproven.arithmetic.profiles import users_environment
 from reproven.errors import RebuildError
+from reproven.own import trust
 
 SOURCE = Path(__file__).resolve().parents[2]
 _NAME = "reproven"
@@ -144,5 +145,6 @@ def _own_folders(source: Path) -> list[str]:
 
 def _environment(variables: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:
     """The user's environment for a process that imports from some folders first."""
-    found = {**users_environment(), **variables, "PYTHONPATH": "", _FOLDERS: json.dumps(folders)}
+    own = {"PYTHONPATH": "", _FOLDERS: json.dumps(folders), **trust.variables()}
+    found = {**users_environment(), **variables, **own}
     return {name: value for name, value in found.items() if value}

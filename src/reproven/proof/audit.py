@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from reproven.errors import DataError, InvalidInput, RecordError, RevivalError, StoreError
+from reproven.errors import DataError, InvalidInput, OwnCodeError, RecordError, RevivalError, StoreError
 from reproven.files import manifest, names
 from reproven.files.names import MANIFEST, TABLE
+from reproven.own.named import is_named, module_of
+from reproven.own.trust import untrusted
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
@@ -230,7 +232,7 @@ def _in_model(registry: Registry, source: str, record: Record | None) -> list[st
 def place_of_table(record: Record, found: Evidence, given: str | None) -> str | None:
     """Where the table of a record may be read: a bundled one's name, or a path; None if nobody knows."""
     name = record.inputs.recipe.data
-    if given is not None or name in BUNDLED:
+    if given is not None or name in BUNDLED or is_named(name):
         return given or name
     origin = (found.tags or {}).get(ORIGIN)
     if origin and Path(origin).is_file():
@@ -243,10 +245,14 @@ def _look_at_table(record: Record, place: str | None, report: Report) -> None:
     if place is None:
         report.notes.append(f"The table {recipe.data} is not where it was, so it was not looked at (--data).")
         return
+    if is_named(place) and untrusted([place]):
+        told = f"{place} returns the data; it was not imported, so they were not looked at"
+        report.notes.append(f"{told} (--trust {module_of(place)}).")
+        return
     report.checked.append("the table")
     try:
         table = data.load(place, **recipe.of_table)
-    except (DataError, InvalidInput) as error:
+    except (DataError, InvalidInput, OwnCodeError) as error:
         report.findings.append(f"The table cannot be trained on any more: {error}")
         return
     if table.sha256 != recipe.data_sha256:

@@ -15,8 +15,9 @@ from typing import Any
 
 from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.files import disk, names
-from reproven.files.front import shown_by
+from reproven.files.front import OwnModel, shown_by
 from reproven.files.names import MANIFEST
+from reproven.own import trust
 from reproven.proof.contradictions import contradictions
 from reproven.proof.evidence import Evidence, gather
 from reproven.store.open_run import Run
@@ -178,10 +179,13 @@ def _example(found: Evidence) -> dict[str, Any] | None:
     """A row to show a model's columns by, the means of the training rows; None where there is no model."""
     if names.MODEL not in found.manifest.files:
         return None
-    from reproven.runs.revive import revive
+    from reproven.files.models import read_described
 
+    trust.require(found.record.inputs.recipe.own.values())  # the logged model holds their code
     try:
-        model = revive(found.folder / names.MODEL)
+        model = read_described(found.folder / names.MODEL)
     except RevivalError as error:
         raise RecordError(str(error)) from error
-    return shown_by(model)
+    if isinstance(model, dict):
+        raise RecordError(f"{names.MODEL} holds a state_dict, but must hold a whole model.")
+    return shown_by(model.shown if isinstance(model, OwnModel) else model)

@@ -47,7 +47,7 @@ def contradictions(found: Evidence) -> list[str]:
             f"{MANIFEST} has the digest {found.seal}, but the tag {SEAL} says {found.tags[SEAL]}."
         )
     problems += manifest.check(listed, found.folder)
-    for look in (_in_list, _in_snapshot, _in_metrics, _in_tensors, _in_patch):
+    for look in (_in_list, _in_snapshot, _in_metrics, _in_tensors, _in_sources, _in_patch):
         try:
             problems += look(found)
         except RecordError as error:
@@ -184,9 +184,20 @@ def other_tensors(tensors: Mapping[str, str], wanted: Mapping[str, str], *, path
             yield f"{path} holds another tensor {name} than the record."
 
 
+def _in_sources(found: Evidence) -> Iterator[str]:
+    own = found.record.inputs.own
+    wanted = {} if own is None else {f"{names.OWN}/{path}": digest for path, digest in own.files.items()}
+    has = {path: one.sha256 for path, one in found.manifest.files.items() if path.startswith(f"{names.OWN}/")}
+    for path in sorted(wanted.keys() | has.keys()):
+        if wanted.get(path) != has.get(path):
+            yield f"{path} has the digest {has.get(path)}, but the record's own code says {wanted.get(path)}."
+
+
 def _in_patch(found: Evidence) -> Iterator[str]:
-    wanted = found.record.inputs.code.patch_sha256
-    path = found.folder / names.PATCH
-    has = manifest.file_sha256(path) if path.is_file() and not path.is_symlink() else None
-    if wanted != has:
-        yield f"{names.PATCH} has the digest {has}, but the record's code says {wanted}."
+    inputs = found.record.inputs
+    for name, code in ((names.PATCH, inputs.code), (names.OWN_PATCH, inputs.own)):
+        wanted = code.patch_sha256 if code is not None else None
+        path = found.folder / name
+        has = manifest.file_sha256(path) if path.is_file() and not path.is_symlink() else None
+        if wanted != has:
+            yield f"{name} has the digest {has}, but the record's code says {wanted}."

@@ -12,13 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from reproven.arithmetic import profiles
 from reproven.errors import Absent, RecordError, Unreadable
 from reproven.files import disk, manifest, names
 from reproven.files.manifest import Manifest
-from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
+from reproven.files.names import ENVIRONMENT, MANIFEST, METRICS, OWN, SNAPSHOT
+from reproven.files.texts import json_object
+from reproven.own import trust
+from reproven.own.named import modules_of
+from reproven.own.sources import apart, sources_again
 from reproven.store.store import Store
 from reproven.store.tags import SEAL
+from reproven.values.changes import other_files, other_words
 from reproven.values.metrics import Row, read_metrics
 from reproven.values.record import Record
 from reproven.values.run_ids import run_id_in
@@ -100,15 +107,44 @@ class Evidence:
         if names.STATE_DICT not in self.manifest.files:
             return record
         path = self.path(names.STATE_DICT)
-        from reproven.files.models import read_torch
+        from reproven.files.models import read_described
 
         try:
-            tensors = read_torch(path)
+            tensors = read_described(path)
         except Unreadable as error:
             raise RecordError(str(error)) from error
         if not isinstance(tensors, dict):
             raise RecordError(f"{names.STATE_DICT} holds a whole model, but must hold a state_dict.")
         return replace(record, weights={name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def environment_of(found: Evidence) -> dict[str, Any]:
+    """The recorded environment; of a record that cannot be read, the profile that is the usual one."""
+    try:
+        return json_object(ENVIRONMENT, found.text(ENVIRONMENT))
+    except RecordError:  # the audit will say so
+        return {"profile": profiles.PORTABLE}
+
+
+def other_code(found: Evidence) -> tuple[str, ...]:
+    """In which files the user's own code is another than the recorded one, in sentences.
+
+    Raises:
+        Untrusted: It may not be imported; none of it was.
+    """
+    inputs = found.record.inputs
+    if inputs.own is None:
+        return ()
+    names = list(inputs.recipe.own.values())
+    trust.require(names)
+    now = sources_again(modules_of(names), inputs.own.files)
+    told = []
+    for path, was, digest in other_files(inputs.own.files, now.digests):
+        recorded, content = found.folder / OWN / path, now.contents.get(path)
+        is_there = content is not None and manifest.oddity(found.folder, f"{OWN}/{path}") is None
+        lines = apart(path, recorded.read_bytes(), content) if is_there and content is not None else []
+        told.append("\n".join([other_words(path, was, digest), *lines]))
+    return tuple(told)
 
 
 @contextmanager

@@ -7,15 +7,17 @@ digests after that step tell which ones it explains, and a second training shows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reproven.files.digests import digester
+from reproven.own.modules import layers_of
 from reproven.proof import verdict
 from reproven.proof.difference import Difference
-from reproven.recipes.choices import OPTIMIZERS, layer_names
+from reproven.recipes.choices import OPTIMIZERS
 from reproven.recipes.recipe import Recipe
+from reproven.training.loop import trained
 from reproven.training.prepared import Prepared
 from reproven.values.changes import Change
 from reproven.values.record import Outcome, Record
@@ -59,17 +61,19 @@ def explain(made: Prepared, outcome: Outcome) -> Explanation | None:
 def _candidates(recipe: Recipe, wanted: Sequence[str], made: Prepared) -> Iterator[Recipe]:
     """Recipes with other learning rates, then with other optimizers, that make every tensor digested."""
     names = list(made.state.network.state_dict())
-    digested = {name: digest for name, digest in zip(names, wanted, strict=True) if digest}
+    moved = trained(made.state.network)
+    digested = {name: digest for name, digest in zip(names, wanted, strict=True) if digest and name in moved}
     others = [name for name in OPTIMIZERS if name != recipe.optimizer]
     for optimizer in (recipe.optimizer, *others):
-        found: dict[str, float] = {}
+        found: dict[str, list[float]] = {name: [] for name in digested}
         for lr in _rates(recipe):
             after = dict(zip(names, _first_update(made, _with(recipe, optimizer, lr, {})), strict=True))
             for name, right in digested.items():
                 if after[name] == right:
-                    found.setdefault(name, lr)
-        if found.keys() == digested.keys():
-            yield _with(recipe, optimizer, *_by_layer(recipe, found))
+                    found[name].append(lr)
+        if all(found.values()):
+            layers = layers_of(made.state.network)
+            yield _with(recipe, optimizer, *_by_layer(recipe, found, layers))
 
 
 def _rates(recipe: Recipe) -> list[float]:
@@ -87,20 +91,35 @@ def _with(recipe: Recipe, optimizer: str, lr: float, layers: Mapping[str, float]
 
 def _defaults(optimizer: str) -> dict[str, Any]:
     every = dict.fromkeys(name for options in OPTIMIZERS.values() for name in options)
-    return {**every, **OPTIMIZERS[optimizer]}
+    return {**every, **OPTIMIZERS[optimizer], "optimizer_args": ()}
 
 
-def _by_layer(recipe: Recipe, found: Mapping[str, float]) -> tuple[float, dict[str, float]]:
-    """One rate where all tensors have the same; else the outermost layers' own ones."""
-    rates = list(found.values())
-    usual = recipe.lr if recipe.lr in rates else max(rates, key=rates.count)
+def _by_layer(
+    recipe: Recipe, found: Mapping[str, Sequence[float]], names: Sequence[str]
+) -> tuple[float, dict[str, float]]:
+    """One rate where all tensors may have the same; else the outermost layers' own ones.
+
+    Args:
+        recipe: What the record says.
+        found: The rates that make each tensor: several where its gradient is almost nothing.
+        names: The layers, outer ones first.
+    """
+    rates = [rate for some in found.values() for rate in some]
+    whole = _shared(found.values())
+    usual = whole[0] if whole else recipe.lr if recipe.lr in rates else max(rates, key=rates.count)
     layers: dict[str, float] = {}
-    for layer in layer_names(recipe.variant, recipe.hidden):
-        inside = {rate for name, rate in found.items() if name.startswith(f"{layer}.")}
+    for layer in names:
+        inside = _shared([some for name, some in found.items() if name.startswith(f"{layer}.")])
         is_covered = any(layer.startswith(f"{outer}.") for outer in layers)
-        if len(inside) == 1 and inside != {usual} and not is_covered:
-            layers[layer] = inside.pop()
+        if inside and usual not in inside and not is_covered:
+            layers[layer] = inside[0]
     return usual, layers
+
+
+def _shared(some: Collection[Sequence[float]]) -> list[float]:
+    """The rates that all of them have."""
+    first, *others = some or [[]]
+    return [rate for rate in first if all(rate in other for other in others)]
 
 
 def _first_update(made: Prepared, recipe: Recipe) -> tuple[str, ...]:

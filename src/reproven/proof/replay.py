@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproven.arithmetic import profiles
-from reproven.errors import Absent, DataError, InvalidInput, RebuildError, RecordError, StoreError
+from reproven.errors import (
+    Absent,
+    DataError,
+    InvalidInput,
+    OwnCodeError,
+    RebuildError,
+    RecordError,
+    StoreError,
+)
 from reproven.files import disk
-from reproven.files.names import ENVIRONMENT, FIGURES, HISTOGRAMS
-from reproven.files.texts import json_object, json_text
+from reproven.files.names import FIGURES, HISTOGRAMS
+from reproven.files.texts import json_text
 from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
@@ -29,7 +37,7 @@ from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import processes, rebuilding
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
-from reproven.proof.evidence import Evidence, gather
+from reproven.proof.evidence import Evidence, environment_of, gather, other_code
 from reproven.proof.telling import (
     REPORT,
     draw,
@@ -153,7 +161,7 @@ class _How:
 
 def _replay(source: str, store: Callable[[], Store], env_manager: str, how: _How) -> Verdict:
     with gather(source, store) as found:
-        recorded = _environment(found)
+        recorded = environment_of(found)
         is_fresh = "torch" not in sys.modules
         if is_fresh:
             profiles.take_on(recorded)
@@ -170,13 +178,6 @@ def _replay(source: str, store: Callable[[], Store], env_manager: str, how: _How
         return _here(found, store(), how)
 
 
-def _environment(found: Evidence) -> dict[str, Any]:
-    try:
-        return json_object(ENVIRONMENT, found.text(ENVIRONMENT))
-    except RecordError:  # the audit will say so
-        return {"profile": profiles.PORTABLE}
-
-
 def _here(found: Evidence, store: Store, how: _How) -> Verdict:
     """Trains in this process."""
     from reproven.training.prepared import prepare
@@ -186,9 +187,11 @@ def _here(found: Evidence, store: Store, how: _How) -> Verdict:
     if place is None:
         why = f"The table {recipe.data} is gone: it is not where it was. Say where it is with --data."
         return _without_training(found, store, INCONCLUSIVE, (why,), how)
+    if reasons := other_code(found):
+        return _without_training(found, store, INCONCLUSIVE, reasons, how)
     try:
         made = prepare(replace(recipe, data=place, data_sha256=None))
-    except (DataError, InvalidInput) as error:
+    except (DataError, InvalidInput, OwnCodeError) as error:
         return _without_training(found, store, INCONCLUSIVE, (str(error),), how)
     return _train(found, store, made, how)
 
@@ -278,7 +281,7 @@ def _told(found: Evidence, made: Prepared, apart: Difference, run_id: str | None
     """The verdict on a difference."""
     from reproven.proof import explanation
 
-    name, reasons = verdict.judge(apart, made.recipe.profile)
+    name, reasons = verdict.judge(apart, made.recipe.profile, made.nondeterministic)
     return Verdict(
         verdict=name,
         run=found.snapshot.run_id,

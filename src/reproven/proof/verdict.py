@@ -68,16 +68,27 @@ def worst(verdicts: Iterable[Verdict]) -> int:
     return EXIT_CODES[max((v.verdict for v in verdicts), key=order.index, default=IDENTICAL)]
 
 
-def judge(found: Difference, profile: str | None) -> tuple[str, tuple[str, ...]]:
+def judge(
+    found: Difference, profile: str | None, nondeterministic: Sequence[str] = ()
+) -> tuple[str, tuple[str, ...]]:
     """The verdict on a difference, and the reasons of an INCONCLUSIVE one.
 
     Equal results are IDENTICAL, on whatever machine. Results that differ are DIVERGED, unless torch, the
-    profile or (in native arithmetic) the CPU is another: then it could not be asked fairly.
+    profile or (in native arithmetic) the CPU is another, or an operation has no deterministic form: then it
+    could not be asked fairly.
+
+    Args:
+        found: The difference.
+        profile: The arithmetic of the replay.
+        nondeterministic: Operations that have no deterministic form.
     """
     if found.first is None:
         return IDENTICAL, ()
     unfair = (*_UNFAIR, *_UNFAIR_IN_NATIVE) if profile == NATIVE else _UNFAIR
     reasons = tuple(change_words(change) for change in found.changes if change.name in unfair)
+    if nondeterministic:
+        which = ", ".join(nondeterministic)
+        reasons += (f"{which}, which was allowed, has no deterministic form: results may differ by chance.",)
     return (INCONCLUSIVE if reasons else DIVERGED), reasons
 
 

@@ -6,12 +6,15 @@ checks and the errors are all derived from it, so each fact about an option is s
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+_JSON_WORDS = ("true", "false", "null", "NaN", "Infinity")
 #: What stands for a type in Python, and is brought to it.
 _ALSO: Mapping[type, Any] = {float: Real, int: Integral, tuple: tuple | list | range}
 
@@ -33,6 +36,7 @@ class Option:
         repeats: The option may be given several times; the texts are joined with commas.
         number: What its values are where they are numbers, float or int.
         has_commas: A single value may have commas in it.
+        each: How the option is also spelled that is given once for each of several, as `network_arg`.
     """
 
     help: str
@@ -47,6 +51,7 @@ class Option:
     repeats: bool = False
     number: type[float] | type[int] | None = None
     has_commas: bool = False
+    each: str = ""
 
     def accepts(self, value: Any) -> bool:
         """Whether a Python value is of the right type and in range."""
@@ -58,7 +63,9 @@ class Option:
 
 def problem(name: str, option: Option, value: Any, why: str = "") -> str:
     """The error for one bad value: what it is, what it must be, why if known, what to do."""
-    return _told(name, option, value, why, f"Try --{name.replace('_', '-')} {option.example}.")
+    return _told(
+        name, option, value, why, f"Try --{(option.each or name).replace('_', '-')} {option.example}."
+    )
 
 
 def problem_in_python(name: str, option: Option, value: Any) -> str:
@@ -125,9 +132,16 @@ def spell(value: Any) -> str:
         return spell(tuple(value.items()))
     if isinstance(value, list | tuple):
         return ",".join(
-            "=".join(map(spell, item)) if isinstance(item, tuple) else spell(item) for item in value
+            f"{item[0]}={_spelled(item[1])}" if isinstance(item, tuple) else spell(item) for item in value
         )
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _spelled(value: Any) -> str:
+    """A value of a pair: JSON, but a word without quotes where it is read as one."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*", value) and value not in _JSON_WORDS:
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def as_typed(param: str) -> str:

@@ -6,13 +6,21 @@ from collections.abc import Mapping
 
 from reproven.arithmetic.profiles import PROFILES
 from reproven.recipes import typed
+from reproven.recipes.arguments import arguments
 from reproven.recipes.choices import (
     DEVICES,
+    EPOCH,
     IMPUTES,
     LOSSES,
     MAX_SEED,
     OPTIMIZERS,
+    OTHER_OPTIMIZERS,
     PREPROCESSES,
+    REFUSED_OPTIMIZERS,
+    REFUSED_SCHEDULES,
+    SCHEDULES,
+    STANDARDISE,
+    STEP,
     TASKS,
     UNKNOWNS,
     VARIANTS,
@@ -63,6 +71,11 @@ OPTIONS: Mapping[str, Option] = {
         "Train on the target divided by its standard deviation, around its mean; predictions and errors "
         "keep its unit. True unless the table is boston or diabetes."
     ),
+    "standardise": typed.choice(
+        "Features with mean 0 and standard deviation 1 over the training rows, or as they are. Features "
+        "where not given, but for arrays of more than two dimensions.",
+        STANDARDISE,
+    ),
     "test_size": typed.number(
         "Share of the rows held out for testing; 0 trains on all rows.", "0.2", low=0, below=1
     ),
@@ -70,8 +83,18 @@ OPTIONS: Mapping[str, Option] = {
     "validation_size": typed.number(
         "Share of the rows held out to choose an epoch or a run by; 0 for none.", "0.2", low=0, below=1
     ),
-    "variant": typed.choice("Network: an nn.Module subclass, or nn.Sequential.", VARIANTS),
-    "hidden": typed.widths("Widths of the hidden layers.", "10,10"),
+    "network": typed.named(
+        "Network: module, sequential, or a class of your own, or a function that returns a network, as "
+        "package.module:name.",
+        VARIANTS,
+        "nets:Net",
+    ),
+    "network_args": arguments("What your own network takes, by name.", "width=32", each="network_arg"),
+    "variant": typed.choice(
+        "Built-in network: an nn.Module subclass, or nn.Sequential; module where no network is given.",
+        VARIANTS,
+    ),
+    "hidden": typed.widths("Widths of the built-in networks' hidden layers; 10,10 where not given.", "10,10"),
     "init": Option(
         help=f"Initial weights: {', '.join(INIT_SCHEMES)}; with arguments as in normal:mean=0,std=0.5.",
         read=spell_init,
@@ -83,15 +106,28 @@ OPTIONS: Mapping[str, Option] = {
         has_commas=True,
     ),
     "init_bias": typed.number("Value of every bias at the start; the scheme's where not given.", "0.1"),
-    "loss": typed.choice(
-        "Loss; mse for numbers and cross_entropy for classes where not given.", tuple(LOSSES)
+    "loss": typed.named(
+        "Loss, torch's or a function of your own; mse for numbers and cross_entropy for classes where not "
+        "given.",
+        tuple(LOSSES),
+        "huber",
     ),
-    "loss_arg": typed.amounts(
-        "Arguments of the loss, as torch names them.", "delta=0.5", metavar="NAME=VALUE,…"
+    "loss_args": arguments("Arguments of the loss, by their names.", "delta=0.5", each="loss_arg"),
+    "metrics": typed.functions(
+        "Functions of your own that measure predictions too, from observed and predicted values; more is "
+        "better where a name ends in score, accuracy, f1, auc or r2, and less else.",
+        "metrics:within",
+        each="metric",
     ),
     "optimizer": typed.choice(
         "Optimizer: sgd where not given, on your own table with momentum 0.9 and weight decay 0.003.",
-        tuple(OPTIMIZERS),
+        (*OPTIMIZERS, *OTHER_OPTIMIZERS),
+        refused=tuple(REFUSED_OPTIMIZERS),
+    ),
+    "optimizer_args": arguments(
+        f"Arguments of an optimizer other than {', '.join(OPTIMIZERS)}, as torch names them.",
+        "momentum_decay=0.01",
+        each="optimizer_arg",
     ),
     "lr": typed.number(
         "Learning rate: 0.001 for boston and diabetes where not given, 0.003 for your own table.",
@@ -113,6 +149,21 @@ OPTIONS: Mapping[str, Option] = {
     "amsgrad": typed.flag(f"AMSGrad ({those_with('amsgrad')})."),
     "alpha": typed.number(f"Decay of the squared gradient ({those_with('alpha')}).", "0.99", low=0, below=1),
     "centered": typed.flag(f"Divide by the estimated standard deviation ({those_with('centered')})."),
+    "schedule": typed.choice(
+        "Scheduler of torch.optim.lr_scheduler for the learning rates; they stay where not given.",
+        tuple(SCHEDULES),
+        refused=tuple(REFUSED_SCHEDULES),
+    ),
+    "schedule_args": arguments(
+        "Its arguments, as torch names them; T_max and total_steps are the whole run where not given.",
+        "eta_min=0.0001",
+        each="schedule_arg",
+    ),
+    "schedule_per": typed.choice(
+        "What it counts: step for CyclicLR and OneCycleLR, epoch for the others where not given.",
+        (EPOCH, STEP),
+    ),
+    "clip_norm": typed.number("Scale gradients down whose norm, of all together, is larger.", "1.0", above=0),
     "epochs": typed.whole(
         "Passes over the training rows: 30 for boston and diabetes where not given; for your own table "
         "as many as make 1,000 updates, at least 20 and at most 400.",
@@ -131,6 +182,10 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "seed": _seed("Seed of the initial weights and of the order of the rows."),
     "device": typed.choice("Where to train; auto takes a GPU where there is one.", DEVICES),
+    "allow_nondeterministic": typed.flag(
+        "Train with operations of your own network that have no deterministic form; a replay can then say "
+        "nothing where it differs."
+    ),
     "profile": typed.choice(
         "Arithmetic: the same bits on every x86-64 CPU, or torch as it comes; portable where the "
         "device is cpu and none is given.",

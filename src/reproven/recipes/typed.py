@@ -7,7 +7,8 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-from reproven.recipes.options import Option
+from reproven.own.named import is_module, is_named, why_not
+from reproven.recipes.options import Explained, Option
 
 MAX_COUNT = 2**31 - 1  # of anything; far more steps than a store takes
 #: How a tab is spelled, since a shell makes it hard to type.
@@ -24,7 +25,7 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_list_of(check: Callable[[Any], bool], values: Any) -> bool:
+def is_list_of(check: Callable[[Any], bool], values: Any) -> bool:
     return isinstance(values, tuple | list) and all(check(value) for value in values)
 
 
@@ -83,12 +84,19 @@ def text(help: str, example: str, *, metavar: str) -> Option:
     )
 
 
-def choice(help: str, choices: tuple[str, ...]) -> Option:
-    """One of a few words."""
+def choice(help: str, choices: tuple[str, ...], *, refused: tuple[str, ...] = ()) -> Option:
+    """One of a few words.
+
+    Args:
+        help: One line for `--help`.
+        choices: The words; torch's names, where some are refused, in whatever case they are typed.
+        refused: Words that are taken here, so that what refuses them says why.
+    """
+    spelled = {word.casefold(): word for word in (*choices, *refused)} if refused else {}
     return Option(
         help=help,
-        read=str,
-        holds=lambda value: value in choices,
+        read=lambda text: spelled.get(text.casefold(), text),
+        holds=lambda value: value in (*choices, *refused),
         must=f"one of {', '.join(choices)}",
         example=choices[0],
         choices=choices,
@@ -142,7 +150,7 @@ def words(help: str, example: str) -> Option:
     return Option(
         help=help,
         read=_parts,
-        holds=lambda value: _is_list_of(_is_text, value),
+        holds=lambda value: is_list_of(_is_text, value),
         must="names, separated by commas",
         example=example,
         cast=lambda value: tuple(sorted(set(value))),
@@ -158,7 +166,7 @@ def widths(help: str, example: str) -> Option:
         help=help,
         read=lambda text: [int(part) for part in _parts(text)],
         holds=lambda value: (
-            len(value) > 0 and _is_list_of(lambda w: is_whole(w) and 1 <= w <= MAX_COUNT, value)
+            len(value) > 0 and is_list_of(lambda w: is_whole(w) and 1 <= w <= MAX_COUNT, value)
         ),
         must="whole numbers of at least 1, separated by commas",
         example=example,
@@ -174,7 +182,7 @@ def betas(help: str, example: str) -> Option:
         help=help,
         read=lambda text: [float(part) for part in _parts(text)],
         holds=lambda value: (
-            len(value) == 2 and _is_list_of(lambda beta: is_number(beta) and 0 <= beta < 1, value)
+            len(value) == 2 and is_list_of(lambda beta: is_number(beta) and 0 <= beta < 1, value)
         ),
         must="two numbers, each at least 0 and less than 1, separated by a comma",
         example=example,
@@ -200,13 +208,74 @@ def amounts(help: str, example: str, *, metavar: str, above: float = -math.inf) 
     return Option(
         help=help,
         read=read,
-        holds=lambda value: _is_list_of(is_amount, value),
+        holds=lambda value: is_list_of(is_amount, value),
         must=f"{metavar.partition(',')[0]} pairs{limit}, separated by commas",
         example=example,
         cast=lambda value: tuple(sorted((name, float(number)) for name, number in value)),
         metavar=metavar,
         has_commas=True,
         repeats=True,
+    )
+
+
+def named(help: str, words: tuple[str, ...], example: str) -> Option:
+    """One of a few words, or a class or a function of the user's own, as `package.module:name`.
+
+    Args:
+        help: One line for `--help`.
+        words: What there is without any.
+        example: A good value.
+    """
+
+    def read(text: str) -> str:
+        if text not in words and not is_named(text) and (why := why_not(text)):
+            raise Explained(why)
+        return text
+
+    return Option(
+        help=help,
+        read=read,
+        holds=lambda value: value in words or is_named(value),
+        must=f"one of {', '.join(words)}, or package.module:name" if words else "package.module:name",
+        example=example,
+        metavar=f"[{'|'.join(words)}|MODULE:NAME]" if words else "MODULE:NAME",
+    )
+
+
+def functions(help: str, example: str, *, each: str) -> Option:
+    """Functions of the user's own, as `package.module:name`, with commas; the option may be repeated."""
+
+    def read(text: str) -> list[str]:
+        for why in filter(None, map(why_not, _parts(text))):
+            raise Explained(why)
+        return _parts(text)
+
+    return Option(
+        help=help,
+        read=read,
+        holds=lambda value: is_list_of(is_named, value),
+        must="package.module:name, separated by commas",
+        example=example,
+        cast=lambda value: tuple(sorted(set(value))),
+        metavar="MODULE:NAME",
+        repeats=True,
+        has_commas=True,
+        each=each,
+    )
+
+
+def modules(help: str, example: str) -> Option:
+    """Names of modules, separated by commas; the option may be repeated."""
+    return Option(
+        help=help,
+        read=_parts,
+        holds=lambda value: is_list_of(is_module, value),
+        must="names of modules, separated by commas",
+        example=example,
+        cast=lambda value: tuple(sorted(set(value))),
+        metavar="MODULE",
+        repeats=True,
+        has_commas=True,
     )
 
 

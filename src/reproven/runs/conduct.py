@@ -19,10 +19,10 @@ from reproven.logbooks.interval import Interval
 from reproven.logbooks.journal import EPOCH, KEPT, STEP, WEIGHTS, Journal, Line
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
-from reproven.machine.code import CodeState
-from reproven.recipes.choices import BUNDLED
+from reproven.machine.code import CodeState, own_state
 from reproven.store.open_run import dataset_inputs
 from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
+from reproven.tables.split import Dataset
 from reproven.training.evaluation import confusion_text
 from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
@@ -73,7 +73,6 @@ def planned(
     """
     recipe, dataset = made.recipe, made.dataset
     table = dataset.table
-    example = table.frame(dataset.train_rows[:_EXAMPLE_ROWS])
     return Plan(
         kind=kind,
         tracking_uri=tracking_uri,
@@ -84,7 +83,7 @@ def planned(
         adopted=adopted,
         start_time=_now(),
         steps=made.total_steps,
-        table=table.source if table.source in BUNDLED else str(Path(table.source).resolve()),
+        table=table.place,
         histogram_every=histogram_every,
         checkpoint_every=checkpoint_every,
         register_model=register_model,
@@ -97,16 +96,23 @@ def planned(
             TABLE_TAG: table.sha256,
             SPLIT_TAG: dataset.split_sha256,
             ORIGIN: table.origin,
-            **code_tags(code),
+            **code_tags(own_state(made.sources) or code),
             **(HAS_IMAGES if figures else {}),
         },
         datasets=dataset_inputs(dataset),
-        example={
-            "columns": list(example.columns),
-            "data": [[None if value != value else value for value in row] for row in example.values.tolist()],
-            "outputs": outputs_of(table.schema),
-        },
+        example=_example(dataset),
     )
+
+
+def _example(dataset: Dataset) -> dict[str, Any]:
+    """A few training rows as the model takes them, and the columns of its predictions."""
+    table, rows = dataset.table, dataset.train_rows[:_EXAMPLE_ROWS]
+    outputs = outputs_of(table.schema)
+    if table.schema is not None and table.schema.array is not None:
+        return {"array": table.schema.array, "data": table.X[rows].tolist(), "outputs": outputs}
+    frame = table.frame(rows)
+    values = [[None if value != value else value for value in row] for row in frame.values.tolist()]
+    return {"columns": list(frame.columns), "data": values, "outputs": outputs}
 
 
 def first_files(
@@ -127,13 +133,15 @@ def first_files(
         table: The file that holds its table, where it is kept.
     """
     files = {name: text.encode() for name, text in inputs.texts().items()}
-    files[names.STANDARDISATION] = made.dataset.fitted_text.encode()
+    files[names.STANDARDISATION] = made.fitted_text.encode()
     if figures:
         files[pictures.TARGET] = pictures.target(made.dataset.table)
+    files |= {f"{names.OWN}/{path}": content for path, content in made.sources.contents.items()}
     if table is not None:
         files[names.TABLE] = table
-    if code is not None and code.dirty:
-        files[names.PATCH] = code.patch_bytes
+    for name, state in ((names.PATCH, code), (names.OWN_PATCH, own_state(made.sources))):
+        if state is not None and state.dirty:
+            files[name] = state.patch_bytes
     return files
 
 

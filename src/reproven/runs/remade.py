@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reproven.errors import RecordError, RevivalError
 from reproven.files import disk, models, names
-from reproven.files.digests import model_digests, tensor_digests
-from reproven.files.front import shown_by
+from reproven.files.front import OwnModel, shown_by
 from reproven.files.texts import json_object
 from reproven.logbooks import pictures
 from reproven.logbooks.journal import Line
@@ -66,7 +65,7 @@ def remake(into: Path, listed: Collection[str], history: History, lines: Sequenc
     draws = pictures.TARGET in listed
     made = history.made
     outcome = conduct.write_outcome(into, history, lines, figures=draws)
-    disk.write_text(into / names.STANDARDISATION, made.dataset.fitted_text)
+    disk.write_text(into / names.STANDARDISATION, made.fitted_text)
     if draws:
         disk.write_bytes(into / pictures.TARGET, pictures.target(made.dataset.table))
     if names.MODEL in listed and history.failure is None:
@@ -150,19 +149,22 @@ def _content(file: Path, path: str) -> bytes:
     if path == "MLmodel":
         return "".join(line for line in disk.read_text(file).splitlines() if _TIME not in line).encode()
     if Path(path).name in (names.MODEL, names.STATE_DICT):
-        return repr(_described(models.read_torch(file))).encode()
+        return repr(_described(models.read_described(file))).encode()
     return file.read_bytes()
 
 
 def _described(model: Any) -> Any:
     """Everything that a saved model holds: the reader refuses one that holds more."""
+    digests = list(models.digests_of(model).items())
     if isinstance(model, dict):
-        return list(tensor_digests(model).items())
-    about = (type(model).__name__, type(model.network).__name__, model.features, model.target)
-    return about, list(model_digests(model).items())
+        return digests
+    whole = model.shown if isinstance(model, OwnModel) else model
+    return (type(whole).__name__, type(whole.network).__name__, whole.features, whole.target), digests
 
 
 def _shown(file: Path) -> dict[str, Any]:
     """The columns of a saved model, and of its predictions."""
-    model = models.read_torch(file)
-    return {"columns": []} if isinstance(model, dict) else shown_by(model)
+    model = models.read_described(file)
+    if isinstance(model, dict):
+        return {"columns": []}
+    return shown_by(model.shown if isinstance(model, OwnModel) else model)

@@ -20,6 +20,9 @@ from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import home
 from reproven.logbooks.journal import EPOCH, STEP, Journal, Line, loss
 from reproven.logbooks.logbook import Held, Logbook
+from reproven.own import trust
+from reproven.own.named import modules_of
+from reproven.own.sources import sources_again
 from reproven.store.store import Store
 from reproven.values.record import Inputs
 from reproven.values.run_ids import run_and_path
@@ -126,6 +129,7 @@ def _same_trial(book: Logbook, data: str | None) -> Prepared:
 
     Raises:
         InvalidInput: They do not; the error says in what they differ.
+        Untrusted: The user's own code may not be imported.
         DataError: The table is gone, or another one.
     """
     from reproven.machine import code, environment
@@ -134,6 +138,15 @@ def _same_trial(book: Logbook, data: str | None) -> Prepared:
     from reproven.values import changes
 
     recorded = Inputs.read(partial(_text, book))
+    names = list(recorded.recipe.own.values())
+    if recorded.own is not None:
+        trust.require(names)
+        here = sources_again(modules_of(names), recorded.own.files).digests
+        if other := [changes.other_words(*one) for one in changes.other_files(recorded.own.files, here)]:
+            told = " ".join(other)
+            raise InvalidInput(
+                [f"The run {book.plan.name} would not stay one run. {told} Put it back, or train anew."]
+            )
     made = prepare(replace(recorded.recipe, data=data or book.plan.table))
     now = inputs_of(made, code.code(code.code_state()), environment.describe())
     if apart := changes.changes(recorded, now):

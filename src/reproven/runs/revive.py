@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reproven.errors import InvalidInput, ReprovenError, RevivalError
+from reproven.errors import InvalidInput, OwnCodeError, ReprovenError, RevivalError, Untrusted
 from reproven.files import disk, models, names
-from reproven.files.front import Front, Model
-from reproven.files.names import OF_ENCODING, OF_FEATURES, OF_TARGET, RECIPE, SCHEMA
+from reproven.files.front import Front, Model, OwnModel
+from reproven.files.names import MADE_OF, OF_ENCODING, RECIPE, SCHEMA
 from reproven.files.texts import json_value
 from reproven.networks import VARIANTS, unset
 from reproven.recipes.recipe import Recipe
@@ -65,6 +66,32 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
     return _read(store.download(source, names.MODEL))
 
 
+def tensors(source: str | Path, *, tracking_uri: str | None = None) -> dict[str, torch.Tensor]:
+    """The tensors of a saved model by their names, without its network, so that none is imported.
+
+    Args:
+        source: As for `revive`; of a run its network's weights are taken.
+        tracking_uri: As for `revive`.
+
+    Returns:
+        Tensors on the CPU, of a whole model by the names that its state_dict has for them.
+
+    Raises:
+        RevivalError, StoreError: As for `revive`.
+    """
+    source = str(source)
+    if source.startswith("models:/"):
+        path = _store(tracking_uri).download(source) / "data" / names.MODEL
+    elif not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
+        path = Path(source)
+    else:
+        path = _store(tracking_uri).download(source, names.STATE_DICT)
+    found = models.read_described(path)
+    if isinstance(found, dict):
+        return found
+    return dict(found.tensors if isinstance(found, OwnModel) else found.state_dict())
+
+
 def _store(tracking_uri: str | None) -> Store:
     from reproven.store.store import Store
 
@@ -102,24 +129,27 @@ def _checked(model: Any, path: Path) -> Model:
 
 def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Model:
     """A model from the files of a run: a network made from its recipe, with the saved weights."""
-    state_dict = models.read_torch(weights)
-    if isinstance(state_dict, torch.nn.Module):
+    state_dict = models.read_described(weights)
+    if not isinstance(state_dict, dict):
         raise RevivalError(f"{weights} holds a whole model, but must hold a state_dict.")
     try:
         recipe = Recipe.from_json(disk.read_text(recipe_path))
         values = json_value(disk.read_text(standardisation))
         (target,) = _names([values["target"]])
-        held = OF_FEATURES + (OF_TARGET if recipe.standardise_target else ())
-        optional = [name for name in (*OF_ENCODING, SCHEMA) if name in values]
-        fitted = {name: values[name] for name in (*held, *optional)}
+        optional = [name for name in (*OF_ENCODING, SCHEMA, MADE_OF) if name in values]
+        fitted = {name: values[name] for name in (*recipe.fits, *optional)}
         front = Front(fitted, features=_names(values["features"]), target=target)
+        if front.made_of is not None:
+            return _own(front, state_dict)
         outputs = 1 if recipe.loss == "bce_with_logits" else front.outputs[0]
         has = sum(tensor.numel() for tensor in state_dict.values())
         if has != (wants := weights_in_mlp(front.inputs, recipe.hidden, outputs)):
             raise ValueError(f"there are {has} weights, but the recipe's network has {wants}.")
-        network = unset(VARIANTS[recipe.variant], front.inputs, recipe.hidden, outputs)
+        network = unset(VARIANTS[recipe.network_name], front.inputs, recipe.hidden, outputs)
         network.load_state_dict(state_dict)
         return front.before(network).eval()
+    except (Untrusted, OwnCodeError):
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, InvalidInput) as error:
         raise RevivalError(
             f"{weights} cannot be revived with {recipe_path.name} and {standardisation.name} beside it: "
@@ -130,6 +160,12 @@ def _assemble(weights: Path, recipe_path: Path, standardisation: Path) -> Model:
             f"{weights} holds weights alone, and what it needs is not beside it: {error} "
             "Give the run, or the file model.pth."
         ) from error
+
+
+def _own(front: Front, state_dict: Mapping[str, torch.Tensor]) -> Model:
+    fitted = front.before(torch.nn.Identity()).state_dict()
+    weights = {f"network.{name}": tensor for name, tensor in state_dict.items()}
+    return OwnModel(front, {**fitted, **weights}).model()
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from reproven.logbooks.interval import OFTEN
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
+from reproven.own import trust
+from reproven.own.named import modules_of, plain_name
 from reproven.recipes.choices import BUNDLED
 from reproven.recipes.options import problems_in_python
 from reproven.recipes.recipe import Recipe
@@ -102,7 +104,7 @@ def train(
         tracking_uri: Where to track; None takes MLflow's own choice.
         experiment: The experiment's name; None takes that of the run around it, else Default. An adopted run
             (`mlflow run`) stays in its own.
-        run_name: None names the run by variant, optimizer and the recipe's digest.
+        run_name: None names the run by network, optimizer and the recipe's digest.
         histogram_every: Epochs between two histograms of the weights; None takes a third of the epochs.
         checkpoint_every: `100steps` or `2epochs` between two checkpoints; None takes an epoch, and a few
             seconds at least.
@@ -140,6 +142,7 @@ def train(
         problems.append(f"recipe is of type {type(recipe).__name__}, but must be a Recipe. Try Recipe().")
     if problems:
         raise InvalidInput(problems)
+    trust.trust(*modules_of(recipe.own.values()))  # which whoever names it does
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
@@ -164,7 +167,7 @@ def train(
         kind=logbook.TRAIN,
         tracking_uri=without_credentials(address(tracking_uri)),
         experiment=experiment or "Default",
-        name=run_name or f"{recipe.variant}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
+        name=run_name or f"{plain_name(recipe.network_name)}-{recipe.optimizer}-{made.recipe.sha256[:8]}",
         histogram_every=histogram_every or math.ceil(made.recipe.epochs / 3),
         parent=parent,
         adopted=run_of_mlflow() if parent is None else None,
@@ -297,8 +300,8 @@ def _description(history: History) -> str:
         else "```\nreproven predict {run_id} TABLE.csv\n```\n```python\nreproven.revive('{run_id}')\n```\n"
     )
     return (
-        f"**{recipe.variant}** network, **{recipe.optimizer}**, {most}{recipe.epochs} epochs of batches of "
-        f"{recipe.batch_size}, seed {recipe.seed}, on **{table.name}**: {len(table.y)} rows, "
+        f"**{recipe.network_name}** network, **{recipe.optimizer}**, {most}{recipe.epochs} epochs of batches "
+        f"of {recipe.batch_size}, seed {recipe.seed}, on **{table.name}**: {len(table.y)} rows, "
         f"{len(made.dataset.train_rows)} for training{validating}, predicting {table.target_label}.\n\n"
         f"{outcome}\n\n{layers}\n\n{back}\n"
         f"Recipe `{recipe.sha256}`\n\nTable `{table.sha256}`\n"

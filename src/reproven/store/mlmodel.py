@@ -20,7 +20,8 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from numpy import dtype
 
-from reproven.files.names import MODEL
+from reproven.files.names import MODEL, OWN
+from reproven.files.shapes import dtype_and_shape
 from reproven.machine.environment import package_version
 
 #: What the served model imports; every version is the one that is installed.
@@ -28,12 +29,20 @@ PACKAGES = ("torch", "mlflow", "numpy", "pandas")
 #: This package's modules that it imports; a test follows their imports.
 MODULES = (
     *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
-    *("files", "files.archive", "files.columns", "files.described", "files.disk", "files.front"),
-    *("files.models", "files.names", "files.pickles"),
+    *("blocks", "files", "files.archive", "files.columns", "files.described", "files.digests", "files.disk"),
+    *("files.front", "files.models", "files.names", "files.pickles", "files.shapes"),
+    *("own", "own.failing", "own.finding", "own.modules", "own.named", "own.sources", "own.trust"),
 )
 NOTED = "registered_model_meta"  # which MLflow writes beside a registered model that it loads
 EXAMPLE = "input_example.json"
 _SOURCE = Path(__file__).resolve().parents[1]
+
+
+#: What an input example is, by whether it is an array.
+_KINDS: Mapping[bool, Mapping[str, str]] = {
+    True: {"type": "ndarray"},
+    False: {"type": "dataframe", "pandas_orient": "split"},
+}
 
 
 def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *, entry: Any) -> None:
@@ -42,9 +51,10 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
 
     Args:
         folder: An empty folder.
-        model_file: The pickled regressor, whose tensors are on the CPU.
-        example: A few raw rows of the features, as `columns`, all of them, and `data`; and as `outputs` the
-            columns of the predictions, where they are more than the numbers of one target.
+        model_file: The pickled model, whose tensors are on the CPU; the user's own sources lie beside it.
+        example: A few raw rows of the features, as `columns`, all of them, and `data`, or of an array as its
+            kind, `array`, and `data`; and as `outputs` the columns of the predictions, where they are more
+            than the numbers of one target.
         entry: The LoggedModel that it becomes.
 
     Source: https://mlflow.org/docs/latest/ml/model/ (storage format)
@@ -54,15 +64,13 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         model_uuid=entry.model_id,
         model_id=entry.model_id,
         run_id=entry.source_run_id,
-        signature=ModelSignature(  # MLflow takes no whole number for a double, and a CSV file may have some
-            inputs=Schema([ColSpec(AnyType(), name) for name in example["columns"]]),
-            outputs=_outputs(example.get("outputs", ())),
-        ),
+        signature=ModelSignature(inputs=_inputs(example), outputs=_outputs(example.get("outputs", ()))),
         saved_input_example_info={
             "artifact_path": EXAMPLE,
             "serving_input_path": "serving_input_example.json",
-            "type": "dataframe",
-            "pandas_orient": "split",
+            **(
+                {"type": "ndarray"} if "array" in example else {"type": "dataframe", "pandas_orient": "split"}
+            ),
         },
     )
     model.add_flavor("pytorch", model_data="data", pytorch_version=package_version("torch"), code="code")
@@ -71,9 +79,15 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
     (folder / "data").mkdir()
     shutil.copyfile(model_file, folder / "data" / MODEL)
     (folder / "data" / "pickle_module_info.txt").write_text("pickle")
-    rows = {name: example[name] for name in ("columns", "data")}
+    if "array" in example:
+        rows = served = {"inputs": example["data"]}
+    else:
+        rows = {name: example[name] for name in ("columns", "data")}
+        served = {"dataframe_split": rows}
     (folder / EXAMPLE).write_text(json.dumps(rows))
-    (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": rows}))
+    (folder / "serving_input_example.json").write_text(json.dumps(served))
+    if (own := model_file.parent / OWN).is_dir():
+        shutil.copytree(own, folder / "code", dirs_exist_ok=True)
     code = folder / "code" / "reproven"
     for name in MODULES:
         inner = name.replace(".", "/")
@@ -82,6 +96,17 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         shutil.copyfile(_SOURCE / path, code / path)
     _write_environment(folder)
     model.save(folder / "MLmodel")
+
+
+def _inputs(example: Mapping[str, Any]) -> Schema:
+    """What the model takes: an array, or columns, which MLflow looks at by their names alone.
+
+    It takes no whole number for a double, and a CSV file may have some.
+    """
+    if "array" in example:
+        kind, shape = dtype_and_shape(example["array"])
+        return Schema([TensorSpec(dtype(kind), (-1, *shape))])
+    return Schema([ColSpec(AnyType(), name) for name in example["columns"]])
 
 
 def _outputs(columns: Sequence[tuple[str, str]]) -> Schema:

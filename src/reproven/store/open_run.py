@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,11 +22,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from reproven.errors import Gone, StoreError
 from reproven.files import manifest
 from reproven.files.columns import CATEGORY, NUMBER
+from reproven.own.named import plain_name
 from reproven.recipes.choices import CLASSIFICATION
 from reproven.recipes.options import spell
 from reproven.store.address import without_credentials
@@ -154,12 +156,12 @@ class Run:
         """Makes an entry for the run's model, yet without files and metrics, and returns its id.
 
         Args:
-            params: The run's, which become the model's; variant and optimizer are its name.
+            params: The run's, which become the model's; network and optimizer are its name.
         """
         with asking(f"log the model of the run {self.id}", self.uri):
             entry = self.client.create_logged_model(
                 self.info.experiment_id,
-                name=f"{params['variant']}-{params['optimizer']}",
+                name=f"{params.get('variant') or plain_name(params['network'])}-{params['optimizer']}",
                 source_run_id=self.id,
                 params={name: spell(value) for name, value in params.items()},
                 model_type="classifier" if params.get("task") == CLASSIFICATION else "regressor",
@@ -233,7 +235,7 @@ class Run:
 def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
     """The parts of a split as dataset inputs, with the contexts training, validation and testing."""
     table = dataset.table
-    columns = [ColSpec(kind, name) for name, kind in _kinds(table)]
+    schema, width = _dataset_schema(table)
     kind = "http" if table.origin.startswith("http") else "local"
     return [
         {
@@ -242,11 +244,22 @@ def dataset_inputs(dataset: Dataset) -> list[dict[str, str]]:
             "context": context,
             "source_type": kind,
             "source": json.dumps({"url" if kind == "http" else "uri": table.origin}),
-            "schema": json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
-            "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(columns)}),
+            "schema": schema,
+            "profile": json.dumps({"num_rows": len(rows), "num_elements": len(rows) * width}),
         }
         for context, rows in ((_CONTEXTS[part], rows) for part, rows in dataset.parts.items())
     ]
+
+
+def _dataset_schema(table: Table) -> tuple[str, int]:
+    """A table's columns, or its arrays, as MLflow describes them, and how many numbers a row has."""
+    if table.shape is None:
+        columns = [ColSpec(kind, name) for name, kind in _kinds(table)]
+        return json.dumps({"mlflow_colspec": Schema(columns).to_dict()}), len(columns)
+    features = Schema([TensorSpec(table.X.dtype, (-1, *table.shape))])
+    targets = Schema([TensorSpec(table.y.dtype, (-1, *table.y.shape[1:]))])
+    both = {"features": features.to_json(), "targets": targets.to_json()}
+    return json.dumps({"mlflow_tensorspec": both}), math.prod(table.shape) + len(table.targets)
 
 
 def _kinds(table: Table) -> list[tuple[str, str]]:

@@ -165,7 +165,8 @@ class Registry:
         with asking(f"find {source}", self._store.uri):
             entry = self._client.get_logged_model(source.removeprefix("models:/"))
         try:
-            rows = json_object(EXAMPLE, disk.read_text(folder / EXAMPLE))["data"]
+            held = json_object(EXAMPLE, disk.read_text(folder / EXAMPLE))
+            rows = held["inputs" if "array" in shown else "data"]
         except (KeyError, Unreadable, RecordError):
             rows = None
         write_mlmodel(into, model, {**shown, "data": rows}, entry=entry)

@@ -10,19 +10,21 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reproven.errors import InvalidInput, name_among
+from reproven.own.named import name_of, plain_name
 from reproven.recipes import typed
 from reproven.recipes.choices import MAX_SEED
 from reproven.recipes.options import Option, problems_in_python, read_checked, spell
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spelled_number
-from reproven.values.metrics import ERRORS, choosing_metric, is_of_task, is_of_validation
+from reproven.values.metrics import ERRORS, PARTS, choosing_metric, is_of_task, is_of_validation
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"
@@ -33,6 +35,7 @@ PRUNERS = (NO_PRUNING, "median", "percentile", "successive_halving", "hyperband"
 #: A value for each axis, by the axis's name, as one would type it.
 Point = Mapping[str, str]
 
+_OWN_METRIC = re.compile(rf"({'|'.join(PARTS)})_[^\W\d]\w*")
 _MOST_TOLD = 10  # points that no recipe can be made of
 
 
@@ -85,7 +88,7 @@ class Study:
         Raises:
             InvalidInput: Such runs do not have its metric.
         """
-        if is_of_task(self.metric, task):
+        if is_of_task(self.metric, task) or self.metric not in ERRORS:
             return self
         part, _, _ = self.metric.partition("_")
         if self.metric == choosing_metric(part):
@@ -150,7 +153,7 @@ def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
             f"base names {name!r}, but no option of a run is called so. {name_among(str(name), OPTIONS)}"
             for name in unknown
         ]
-        kept["base"] = {name: spell(value) for name, value in study.base.items()}
+        kept["base"] = {name: spell(_named(value)) for name, value in study.base.items()}
     some: Any = study.axes
     if isinstance(some, Mapping):
         some = [f"{name}={axis_text(values)}" for name, values in some.items()]
@@ -166,6 +169,11 @@ def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
         part = "validation" if _validates(kept["base"], kept["axes"]) else "test"
         kept["metric"] = study.metric or choosing_metric(part)
     return kept, problems
+
+
+def _named(value: Any) -> Any:
+    """A value of a recipe, classes and functions by their names."""
+    return [name_of(one) for one in value] if isinstance(value, list) else name_of(value)
 
 
 def _validates(base: Mapping[str, str], axes: Sequence[Axis]) -> bool:
@@ -202,6 +210,8 @@ def _contradictions(study: Study) -> Iterator[str]:
         yield f"search is {study.search}, but there is no axis to search. Give one: --axis lr=1e-4..1e-1:log."
     if study.total > MAX_VALUES:
         yield f"The sweep has {study.total} runs, but must have at most {MAX_VALUES}. Give fewer values."
+    if study.metric not in ERRORS and study.metric not in (own := _own_metrics(study.base)):
+        yield f"metric is {study.metric!r}, which no run has. {name_among(study.metric, (*ERRORS, *own))}"
     if study.metric.startswith("test_") and study.base.get("test_size") in ("0", "0.0"):
         yield f"metric is {study.metric}, but no row is held out. Try --metric train_rmse."
     if is_of_validation(study.metric) and not _validates(study.base, study.axes):
@@ -209,6 +219,12 @@ def _contradictions(study: Study) -> Iterator[str]:
             f"metric is {study.metric}, but not every run holds out rows for validation. "
             "Try --validation-size 0.2."
         )
+
+
+def _own_metrics(base: Mapping[str, str]) -> list[str]:
+    """The metrics of the user's own that every run has."""
+    found = read_checked(OPTIONS, {"metrics": base["metrics"]})[0] if "metrics" in base else {}
+    return [f"{part}_{plain_name(name)}" for name in found.get("metrics", ()) for part in PARTS]
 
 
 def _impossible_points(study: Study) -> Iterator[str]:
@@ -246,10 +262,13 @@ STUDY_OPTIONS = {
         cast=lambda seeds: tuple(map(int, seeds)),
         metavar="SEED,…|SEED..SEED",
     ),
-    "metric": typed.choice(
-        "By which runs are searched, pruned and ranked.  [default: rmse, or log_loss of classes, of "
-        "validation rows if every run has some, else of test rows]",
-        ERRORS,
+    "metric": replace(
+        typed.choice(
+            "By which runs are searched, pruned and ranked, or PART_NAME of your own.  [default: rmse, or "
+            "log_loss of classes, of validation rows if every run has some, else of test rows]",
+            ERRORS,
+        ),
+        holds=lambda value: value in ERRORS or _OWN_METRIC.fullmatch(value) is not None,
     ),
     "search": typed.choice("Every point of the grid, or those that a search proposes.", SEARCHES),
     "trials": typed.whole("Points that a search proposes.", "20", low=1, high=MAX_VALUES),

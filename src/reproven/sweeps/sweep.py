@@ -15,6 +15,8 @@ from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
+from reproven.own import trust
+from reproven.own.named import modules_of
 from reproven.recipes.options import problems_in_python
 from reproven.store import children
 from reproven.store.address import without_credentials
@@ -91,7 +93,9 @@ def sweep(
     complete = partial(completed, taken_up=profiles.taken_up(), load=cache(data.load))
     remarks: dict[str, None] = {}
     for point in study.corners():
-        found = complete(study.recipe(point, study.seeds[0]))  # before a run is made
+        recipe = study.recipe(point, study.seeds[0])
+        trust.trust(*modules_of(recipe.own.values()))  # which whoever names them does
+        found = complete(recipe)  # before a run is made
         remarks |= dict.fromkeys(found.table.remarks)
         study = study.of_task(found.table.task)
     for remark in remarks:

@@ -18,6 +18,8 @@ from reproven.errors import Deleted, InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
 from reproven.machine import signals
 from reproven.machine.imports import importing
+from reproven.own import trust
+from reproven.own.named import modules_of
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.proposals import pruning
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child
@@ -65,6 +67,7 @@ def work(job: Job) -> Child:
 
 
 def _work(job: Job) -> Child:
+    trust.trust(*modules_of(job.recipe.own.values()))  # which whoever asked for the sweep named
     profiles.prefer(job.profile)  # before Optuna, whose libraries look at the variables too
     curve: list[float] = []
     prune = _prune(job, curve) if job.study.pruner != NO_PRUNING else None

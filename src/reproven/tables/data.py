@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -17,8 +17,11 @@ import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError, name_among
-from reproven.files.columns import IGNORE, Schema
-from reproven.recipes.choices import AUTO, BUNDLED, CLASSIFICATION, PLAIN, REGRESSION
+from reproven.files.columns import IGNORE, Column, Schema
+from reproven.files.shapes import as_taken, kind_of_array
+from reproven.own.named import is_named
+from reproven.recipes.choices import AUTO, BUNDLED, CLASSIFICATION, NONE, PLAIN, REGRESSION
+from reproven.tables.arrays import Arrays, holds_arrays, read_arrays
 from reproven.tables.frames import EXACTLY, Read, read_file
 from reproven.tables.kinds import Asked, hints, taken
 
@@ -45,7 +48,8 @@ class Table:
         source: What errors call it: the path as given, or the bundled table's name.
         features: Names of the feature columns.
         target: Name of the target column; of several, with commas.
-        X: Features as the schema makes numbers of them, (rows, numbers) float64.
+        X: Features as the schema makes numbers of them, (rows, numbers) float64; or an array that is taken as
+            it is, rows first, float32 or int64.
         y: Target, (rows,) float64, or (rows, targets); of classes, their places.
         schema: What the columns hold; None where all are plain numbers.
         remarks: What its user should know of it, in sentences.
@@ -76,9 +80,20 @@ class Table:
         return CLASSIFICATION if self.classes else REGRESSION
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape of a row, where the features are an array that the network takes as it is."""
+        return self.X.shape[1:] if self.schema is not None and self.schema.array else None
+
+    @property
+    def place(self) -> str:
+        """What it is read again by: a bundled table's name, a function's name, or an absolute path."""
+        is_name = self.source in BUNDLED or (is_named(self.source) and not Path(self.source).exists())
+        return self.source if is_name else str(Path(self.source).resolve())
+
+    @property
     def origin(self) -> str:
-        """Where the numbers come from: an absolute path, or the address of a bundled table's source."""
-        return _ORIGINS.get(self.source) or str(Path(self.source).resolve())
+        """Where the numbers come from: its place, or the address of a bundled table's source."""
+        return _ORIGINS.get(self.source) or self.place
 
     @property
     def target_label(self) -> str:
@@ -86,20 +101,21 @@ class Table:
         return target_label(self.name, self.target)
 
     def frame(self, rows: np.ndarray | slice = slice(None)) -> pd.DataFrame:
-        """Some rows of the features as the table has them, with the columns' names."""
+        """Some rows of the features as the table has them, with the columns' names. An array has none."""
         if self.schema is not None:
             return self.schema.frame(self.X[rows])
         return pd.DataFrame(self.X[rows], columns=list(self.features))
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of names and schema (as JSON) and of float64 values, X by rows and then y, little-endian."""
+        """Digest of names and schema (as JSON) and of values, X by rows and then y, little-endian."""
         said: dict[str, Any] = {"features": self.features, "target": self.target}
         if self.schema:
             said["schema"] = self.schema.text()
         names = json.dumps(said, sort_keys=True)
-        numbers = (np.ascontiguousarray(one, dtype="<f8").data for one in (self.X, self.y))
-        return sha256_of(names.encode(), *numbers)
+        kind = "<f8" if self.shape is None else self.X.dtype.newbyteorder("<")
+        X, y = np.ascontiguousarray(self.X, dtype=kind), np.ascontiguousarray(self.y, dtype="<f8")
+        return sha256_of(names.encode(), X.reshape(-1).data, y.reshape(-1).data)
 
 
 def sha256_of(*parts: bytes | memoryview) -> str:
@@ -129,6 +145,7 @@ def load(
     unknown: str = IGNORE,
     sep: str | None = None,
     decimal: str | None = None,
+    standardise: str | None = None,
 ) -> Table:
     """Reads a table.
 
@@ -146,16 +163,25 @@ def load(
         unknown: As a `Schema` has it.
         sep: What stands between the cells of a text, as for `frames.read_file`; so is `decimal`.
         decimal: Its decimal mark.
+        standardise: Where it is `none`, an array of two dimensions is taken as it is too.
 
     Raises:
+        Untrusted, OwnCodeError: The user's own function that returns the data cannot be had, or fails.
         DataError: The table is not there, or cannot be trained on, naming file, columns and rows; or it is
             another one.
     """
+    arrays = read_arrays(data) if holds_arrays(data) else None
+    if arrays is not None and (arrays.X.ndim > 2 or standardise == NONE):
+        return _same(_array_table(data, arrays, target=target, task=task), sha256)
     if _is_kept(Path(data)):
         drop, sep, decimal = (), None, None
-    read, source, usual_target = _read_source(data, sep, decimal)
+    if arrays is None:
+        read, source, usual_target = _read_source(data, sep, decimal)
+    else:
+        read, source, usual_target = Read(frame=arrays.frame()), data, ",".join(arrays.targets)
+        del arrays  # as large as the frame
     frame = read.frame
-    name = data if data in BUNDLED else Path(data).name
+    name = _name(data)
     target = target or usual_target
     columns = list(frame.columns)
     if target is None:
@@ -202,12 +228,48 @@ def load(
         schema=None if schema.is_plain and len(targets) == 1 else schema,
         remarks=(*remarks, *hints(schema, X, y, source, task=task)),
     )
+    return _same(table, sha256)
+
+
+def _same(table: Table, sha256: str | None) -> Table:
+    """A table, if it is the one that is wanted."""
     if sha256 not in (None, table.sha256):
         raise DataError(
-            f"{source} has the digest {table.sha256}, but the recipe wants {sha256}: "
+            f"{table.source} has the digest {table.sha256}, but the recipe wants {sha256}: "
             "the table, its target or the columns dropped differ. Find the table that was meant."
         )
     return table
+
+
+def _name(data: str) -> str:
+    """What a run calls its table."""
+    return data if data in BUNDLED or is_named(data) else Path(data).name
+
+
+def _array_table(data: str, arrays: Arrays, *, target: str | None, task: str | None) -> Table:
+    """A table whose one feature is an array."""
+    if target not in (None, ",".join(arrays.targets)):
+        raise DataError(f"{data} has the target {','.join(arrays.targets)}, and not {target}. Leave it out.")
+    X = as_taken(arrays.X, f"{data}: X")
+    asked = Asked(
+        features=(),
+        targets=arrays.targets,
+        task=task,
+        takes_all=False,
+        categorical=(),
+        takes_missing=False,
+        unknown=IGNORE,
+    )
+    schema, _, y = taken(arrays.target_frame(), asked, data, command=["reproven", "train"], drop=())
+    return Table(
+        name=_name(data),
+        source=data,
+        features=("X",),
+        target=",".join(arrays.targets),
+        X=X,
+        y=y if len(arrays.targets) > 1 else np.ascontiguousarray(y[:, 0]),
+        schema=replace(schema, features=(Column("X", kind_of_array(X)),)),
+    )
 
 
 def _is_kept(path: Path) -> bool:

@@ -29,6 +29,8 @@ def content(table: Table, of_table: dict[str, Any]) -> bytes | str:
         table: What is trained on.
         of_table: What the recipe asks of it, as `Recipe.of_table` has it.
     """
+    if table.shape is not None:
+        return f"since it is an array; {table.name} must be had again"
     import pyarrow
     from pyarrow import parquet
 

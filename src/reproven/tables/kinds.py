@@ -16,8 +16,9 @@ from reproven.files.columns import (
     NUMBER,
     Column,
     Schema,
+    as_date,
+    as_float,
     gathered,
-    kind_of,
     mending,
     ordered,
     parted,
@@ -102,6 +103,21 @@ def _column(series: pd.Series, kind: str | None) -> Column:
     """A column of this kind; of None, of what its values are."""
     kind = kind or kind_of(series)
     return Column(str(series.name), kind, ordered(texts_of(series)[1]) if kind == CATEGORY else ())
+
+
+def kind_of(series: pd.Series) -> str:
+    """What a column holds, told by its values: a text with more numbers than others in it holds numbers."""
+    if pd.api.types.is_bool_dtype(series):
+        return CATEGORY
+    if pd.api.types.is_numeric_dtype(series):
+        return NUMBER
+    if pd.api.types.is_datetime64_any_dtype(series):
+        return DATE
+    uniques = pd.unique(series.dropna())
+    if len(uniques) and all(as_date(value) is not pd.NaT for value in uniques):
+        return DATE
+    numbers = sum(not np.isnan(as_float(value)) for value in uniques if not isinstance(value, bool))
+    return NUMBER if 2 * numbers >= len(uniques) else CATEGORY
 
 
 def _looked_at(

@@ -5,6 +5,8 @@ It makes the tensors that training sees, knows nothing of files or MLflow, and d
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import numpy as np
 from reproven.errors import DataError
 from reproven.files.columns import CATEGORY, NUMBER, REFUSE, parted
 from reproven.files.texts import json_text
+from reproven.recipes.choices import NONE
 from reproven.recipes.recipe import Recipe
 from reproven.tables.data import Table, sha256_of
 from reproven.tables.encoding import Encoding, fit
@@ -33,8 +36,9 @@ class Dataset:
         train_rows: Row numbers in the table, int64; ascending where no row is held out.
         validation_rows: Those held out for validation; none where the validation size is 0.
         test_rows: The others; none where the test size is 0.
-        mean: Mean of each number that the network sees over the training rows, (numbers,) float64.
-        scale: Standard deviation of each, (numbers,) float64; 1 where it would be 0.
+        mean: Mean of each number that the network sees over the training rows, (numbers,) float64; None where
+            features are taken as they are.
+        scale: Standard deviation of each, (numbers,) float64; 1 where it would be 0; None likewise.
         target_mean: Likewise of the target, () float64 or (targets,), where it is standardised; None where it
             is taken as it is.
         target_scale: Likewise its standard deviation.
@@ -45,8 +49,8 @@ class Dataset:
     train_rows: np.ndarray
     validation_rows: np.ndarray
     test_rows: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
     target_mean: np.ndarray | None = None
     target_scale: np.ndarray | None = None
     encoding: Encoding | None = None
@@ -73,7 +77,9 @@ class Dataset:
     @property
     def fitted(self) -> dict[str, Any]:
         """All that was fitted to the training rows as Python values, by the names that a model has for it."""
-        found: dict[str, Any] = {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        found: dict[str, Any] = {}
+        if self.mean is not None and self.scale is not None:
+            found |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
         if self.target_mean is not None and self.target_scale is not None:
             found |= {"target_mean": self.target_mean.tolist(), "target_scale": self.target_scale.tolist()}
         if self.encoding is not None:
@@ -82,29 +88,48 @@ class Dataset:
             found["schema"] = self.table.schema.text()
         return found
 
-    @property
-    def fitted_text(self) -> str:
-        """The file with what a state_dict lacks to predict: columns, means and deviations, exactly."""
+    def text_of(self, fitted: Mapping[str, Any]) -> str:
+        """The file with what a state_dict lacks to predict: columns, means and deviations, exactly.
+
+        Args:
+            fitted: As `fitted` tells it, and what else a model holds.
+        """
         columns: dict[str, Any] = {"features": list(self.table.features), "target": self.table.target}
         if self.encoding is not None:
             columns["numbers"] = list(self.encoding.names)
-        return json_text(columns | self.fitted)
+        return json_text({**columns, **fitted})
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network sees of a row."""
+        if self.table.shape is not None:
+            return math.prod(self.table.shape)
+        return self.table.X.shape[1] if self.encoding is None else len(self.encoding.source)
+
+    def _seen(self, X: np.ndarray) -> np.ndarray:
+        """Some rows of a table as the network sees them, float64."""
+        found = encoded(X, self.encoding)
+        return found if self.mean is None or self.scale is None else (found - self.mean) / self.scale
 
     def part_sha256(self, rows: np.ndarray) -> str:
         """Digest of the table's digest and the numbers of some of its rows."""
         return sha256_of(self.table.sha256.encode(), rows.astype("<i8").tobytes())
 
     def tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Standardised features, (rows, numbers) float32, and targets as trained on.
+        """Features as the network sees them, (rows, numbers) float32, and targets as trained on.
 
-        These are float32, (rows,) or (rows, targets); of classes their places, int64.
+        These are float32, (rows,) or (rows, targets); of classes their places, int64. An array's features
+        have its shape, and where they are whole numbers they are int64.
         """
         import torch
 
-        X = np.empty((len(rows), len(self.mean)), dtype=np.float32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):  # in float64 it would be another table
-            some = slice(start, start + _ROWS_AT_ONCE)
-            X[some] = (encoded(self.table.X[rows[some]], self.encoding) - self.mean) / self.scale
+        if self.table.shape is not None:
+            X = self.table.X[rows]
+        else:
+            X = np.empty((len(rows), self.width), dtype=np.float32)
+            for start in range(0, len(rows), _ROWS_AT_ONCE):  # in float64 it would be another table
+                some = slice(start, start + _ROWS_AT_ONCE)
+                X[some] = self._seen(self.table.X[rows[some]])
         y = self.table.y[rows]
         if self.table.classes:
             return torch.from_numpy(X), torch.from_numpy(y.astype(np.int64))
@@ -119,6 +144,7 @@ def split(
     test_size: float,
     validation_size: float = 0.0,
     seed: int,
+    standardise: bool = True,
     standardise_target: bool = False,
     impute: str | None = None,
 ) -> Dataset:
@@ -130,7 +156,8 @@ def split(
         validation_size: Likewise for validation. They follow the testing rows in the order that is drawn,
             so that these are the same whether there are any.
         seed: Seed of the split, as scikit-learn's `random_state`.
-        standardise_target: Whether the target is standardised too.
+        standardise: Whether the features are standardised.
+        standardise_target: Whether the target is.
         impute: What stands for a missing number, as `encoding.fit` has it.
 
     Raises:
@@ -153,19 +180,18 @@ def split(
     classes = table.y if table.classes else None
     test_rows, others = taken(order, testing, classes)
     validation_rows, train_rows = taken(others, validating, classes)
-    encoding = _encoding(table, train_rows, impute)
-    X = encoded(table.X[train_rows], encoding)
-    mean, scale = standardisation(X, out=X)
-    del X  # as large as the table
     found = Dataset(
         table=table,
         train_rows=train_rows,
         validation_rows=validation_rows,
         test_rows=test_rows,
-        mean=mean,
-        scale=scale,
-        encoding=encoding,
+        encoding=_encoding(table, train_rows, impute),
     )
+    if standardise:
+        X = encoded(table.X[train_rows], found.encoding)
+        mean, scale = standardisation(X, out=X)
+        del X  # as large as the table
+        found = replace(found, mean=mean, scale=scale)
     if not standardise_target:
         return found
     y = table.y[train_rows]
@@ -220,7 +246,9 @@ def _encoding(table: Table, train_rows: np.ndarray, impute: str | None) -> Encod
         DataError: A category that must be known is in no training row.
     """
     schema = table.schema
-    if schema is None or not (schema.takes_missing or any(c.kind != NUMBER for c in schema.features)):
+    if schema is None or schema.array is not None:
+        return None
+    if not (schema.takes_missing or any(c.kind != NUMBER for c in schema.features)):
         return None
     for column, numbers in parted(table.X, schema.features):
         if column.kind == CATEGORY and schema.unknown == REFUSE:
@@ -247,6 +275,7 @@ def dataset_of(recipe: Recipe, table: Table) -> Dataset:
         test_size=recipe.test_size,
         validation_size=recipe.validation_size,
         seed=recipe.split_seed or 0,
+        standardise=recipe.standardise != NONE,
         standardise_target=bool(recipe.standardise_target),
         impute=recipe.impute,
     )

@@ -5,15 +5,18 @@ The one place that draws initial weights; it forks torch's global generator and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
-from reproven.errors import InvalidInput
+from reproven.errors import InvalidInput, name_among
 from reproven.machine.environment import require_memory
 from reproven.networks import VARIANTS, ConvTestNet
+from reproven.own import modules
+from reproven.own.generators import Draws
 from reproven.recipes.blueprint import Blueprint
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.schemes import parse_init
@@ -28,12 +31,16 @@ def build(recipe: Recipe, *, inputs: int, outputs: int = 1) -> nn.Module:
         outputs: Number of targets, or of classes.
 
     Raises:
-        InvalidInput: It does not fit into memory.
+        InvalidInput: It does not fit into memory, or a learning rate or a scheme does not fit it.
+        Untrusted, OwnCodeError: The user's own network cannot be had.
     """
+    if recipe.network is not None:
+        told = dict(zip(modules.TOLD, (inputs, outputs), strict=True))
+        return _own(recipe, modules.arguments_of(recipe.network, dict(recipe.network_args), told))
     require_memory(weights_in_mlp(inputs, recipe.hidden, outputs), recipe.hidden)
     try:
         return build_mlp(
-            recipe.variant,
+            recipe.network_name,
             inputs,
             recipe.hidden,
             outputs,
@@ -44,6 +51,26 @@ def build(recipe: Recipe, *, inputs: int, outputs: int = 1) -> nn.Module:
     except (RuntimeError, MemoryError) as error:
         raise InvalidInput(
             [f"hidden is {list(recipe.hidden)}, but such layers do not fit into memory. Try --hidden 10,10."]
+        ) from error
+
+
+def _own(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
+    name = recipe.network_name
+    with Draws(recipe.seed).noting_others():
+        network = modules.make(name, arguments)
+    layers = modules.layers_of(network)
+    if strange := [layer for layer, _ in recipe.layer_lr if layer not in layers]:
+        raise InvalidInput(
+            [
+                f"layer_lr names {layer!r}, but no layer of {name} is called so. {name_among(layer, layers)}"
+                for layer in strange
+            ]
+        )
+    try:
+        return _seeded(lambda: network, init=recipe.init, bias=recipe.init_bias, seed=recipe.seed)
+    except ValueError as error:
+        raise InvalidInput(
+            [f"init is {recipe.init}, which does not fit {name}: {error}. Try --init default."]
         ) from error
 
 
@@ -130,7 +157,8 @@ def initialise(network: nn.Module, init: str, *, bias: float | None) -> None:
             torch.nn.init.normal_(layer.weight, mean=0.0, std=0.5)
         elif scheme == "by_layer":
             torch.nn.init.uniform_(layer.weight, a=-0.1, b=0.1)
-            torch.nn.init.constant_(layer.bias, 0.01)  # type: ignore[arg-type]
+            if layer.bias is not None:
+                torch.nn.init.constant_(layer.bias, 0.01)
         elif scheme != "default":
             getattr(torch.nn.init, f"{scheme}_")(layer.weight, **values)
         if bias is not None and layer.bias is not None:

@@ -7,14 +7,13 @@ imports torch only where it must ask for a GPU, and it makes nothing of what tra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.machine import environment
-from reproven.recipes.choices import BUNDLED, usual_epochs
+from reproven.recipes.choices import FEATURES, NONE, usual_epochs
 from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.tables.data import Table
@@ -36,8 +35,7 @@ class Completed:
     @property
     def handed_out(self) -> Recipe:
         """The same for another process, which must find the table: by a bundled name, or an absolute path."""
-        source = self.table.source
-        return replace(self.recipe, data=source if source in BUNDLED else str(Path(source).resolve()))
+        return replace(self.recipe, data=self.table.place)
 
 
 def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table] = data.load) -> Completed:
@@ -63,6 +61,8 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
                 f"{len(table.classes)}. Try --loss cross_entropy."
             ]
         )
+    if problems := list(_unfit(recipe, table)):
+        raise InvalidInput(problems)
     held = replace(
         recipe,
         data=table.name,
@@ -70,10 +70,27 @@ def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table
         target=table.target,
         task=table.task,
         epochs=recipe.epochs or usual_epochs(rows_that_train(len(table.y), recipe), recipe.batch_size),
+        standardise=NONE if table.shape is not None else recipe.standardise or FEATURES,
         device=device,
         profile=profile,
     )
     return Completed(recipe=held, table=table)
+
+
+def _unfit(recipe: Recipe, table: Table) -> Iterator[str]:
+    """In what a recipe does not fit an array that is taken as it is."""
+    if table.shape is None:
+        return
+    if recipe.standardise == FEATURES:
+        yield (
+            f"standardise is features, but X of {table.name} has rows of shape {table.shape}: only columns "
+            "have a mean each. Leave it out, and bring the numbers into range where they are made."
+        )
+    if recipe.network is None and (len(table.shape) != 1 or table.X.dtype != "float32"):
+        yield (
+            f"network is {recipe.variant}, which takes rows of numbers, but X of {table.name} has rows of "
+            f"shape {table.shape}, {table.X.dtype}. Name your own: --network package.module:Class."
+        )
 
 
 def rows_that_train(rows: int, recipe: Recipe) -> int:

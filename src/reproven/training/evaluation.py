@@ -5,23 +5,28 @@ Of numbers RMSE, MAE and R²; of classes accuracies, F1, log loss and the area u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reproven.blocks import in_blocks
 from reproven.files.texts import json_text
-from reproven.networks import in_blocks
+from reproven.own.failing import blaming
 from reproven.values.metrics import is_key
 
 #: Observed and predicted values by part: of numbers (rows,) or (rows, targets) float32 both; of classes their
 #: places, (rows,) int64, and the probability of each, (rows, classes) float32.
 Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
+#: What measures them: from observed and predicted values of some rows to a number.
+Measure = Callable[[np.ndarray, np.ndarray], float]
 
 
 def predictions(model: nn.Module, raw: Tensor) -> np.ndarray:
-    """What a whole model predicts, float32, without touching it (none has layers that know a mode).
+    """What a whole model predicts, float32; it is in evaluation mode.
 
     Args:
         model: A regressor or a classifier.
@@ -33,15 +38,20 @@ def predictions(model: nn.Module, raw: Tensor) -> np.ndarray:
 
 
 def told(network: nn.Module, X: Tensor, then: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """What a bare network predicts, float32, the same bits as its whole model.
+    """What a bare network predicts, float32, the same bits as its whole model, in evaluation mode.
 
     Args:
-        network: The network.
+        network: The network; it is left in the mode that it is in.
         X: Standardised features on its device, (rows, numbers) float32.
         then: Makes predictions of its outputs, (rows, outputs) float32, on the CPU.
     """
-    with torch.inference_mode():
-        predicted: np.ndarray = then(in_blocks(network, X).cpu()).numpy()
+    is_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            predicted: np.ndarray = then(in_blocks(network, X).cpu()).numpy()
+    finally:
+        network.train(is_training)
     return predicted
 
 
@@ -150,10 +160,29 @@ def _area(is_it: np.ndarray, scores: np.ndarray) -> float:
     return float(above / (positives * negatives))
 
 
-def by_part(found: Predictions, targets: Sequence[str] = ()) -> dict[str, float]:
-    """The metrics of each part, by names such as test_rmse; of several targets as `measured` has them."""
+def by_part(
+    found: Predictions, targets: Sequence[str] = (), own: Mapping[str, Measure] = MappingProxyType({})
+) -> dict[str, float]:
+    """The metrics of each part, by names such as test_rmse; of several targets as `measured` has them.
+
+    Args:
+        found: What was observed and predicted.
+        targets: The names of several targets.
+        own: Functions of the user's own that measure it too, by their names; what is not finite is left out.
+
+    Raises:
+        OwnCodeError: One of them fails, or returns no number.
+    """
     return {
         f"{part}_{name}": value
         for part, pair in found.items()
-        for name, value in measured(*pair, targets).items()
+        for name, value in (measured(*pair, targets) | _measured_by(own, pair)).items()
     }
+
+
+def _measured_by(own: Mapping[str, Measure], pair: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+    values = {}
+    for name, measure in own.items():
+        with blaming(f"The metric {name}"):
+            values[name] = float(measure(*pair))
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -21,24 +21,34 @@ from reproven.files.digests import (
     tensor_digests,
     tensor_sha256,
 )
-from reproven.training import evaluation
+from reproven.machine.code import own_code
 from reproven.training.evaluation import Predictions
 from reproven.training.loop import unstable
 from reproven.training.prepared import Prepared
 from reproven.values.metrics import Best, choosing_metric
-from reproven.values.record import Code, Inputs, Outcome, Record
+from reproven.values.programs import Code
+from reproven.values.record import Inputs, Outcome, Record
 from reproven.values.steps import Step, all_weights_sha256, short
 
 
 def inputs_of(made: Prepared, code: Code, environment: Mapping[str, Any]) -> Inputs:
-    """Everything that determines a training, before its first step."""
+    """Everything that determines a training, before its first step.
+
+    Args:
+        made: What is trained.
+        code: This package's code.
+        environment: As `environment.describe` tells it.
+    """
+    told = {"nondeterministic": list(made.nondeterministic)} if made.nondeterministic else {}
+    described = {**environment, **told}
     return Inputs(
         recipe=made.recipe,
         split_sha256=made.dataset.split_sha256,
         code=code,
-        environment=environment,
-        standardisation=fitted_digests(made.dataset.fitted),
+        environment=described,
+        standardisation=fitted_digests(made.fitted),
         initial_weights=tensor_digests(made.state.network.state_dict()),
+        own=own_code(made.sources) if made.recipe.own else None,
     )
 
 
@@ -59,6 +69,7 @@ class History:
         best: The best epoch so far, where the recipe has patience.
         best_weights: The tensors after it, by name, on the device.
         best_epoch: Epochs completed when the weights stood that are kept, once they are.
+        judged: What a schedule may look at after each epoch, where rows are held out for validation.
     """
 
     made: Prepared
@@ -72,6 +83,7 @@ class History:
     best: Best | None = None
     best_weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     best_epoch: int | None = None
+    judged: list[float] = field(default_factory=list)
     _predicted: Predictions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -79,8 +91,11 @@ class History:
             sizes = {name: one.numel() for name, one in self.made.state.network.state_dict().items()}
             self.weights_every = intervals(sizes, batch_size=self.made.recipe.batch_size)
         if self.made.recipe.patience is not None:
-            metric = choosing_metric("validation", self.made.recipe.task)
-            self.best = Best(metric=metric, patience=self.made.recipe.patience)
+            self.best = Best(metric=self._chooses_by, patience=self.made.recipe.patience)
+
+    @property
+    def _chooses_by(self) -> str:
+        return choosing_metric("validation", self.made.recipe.task)
 
     @property
     def is_over(self) -> bool:
@@ -98,7 +113,7 @@ class History:
         if self.is_over:  # resumed after the last step
             return
         digests = digester(self.made.state.network, self.weights_every)
-        for step in self.made.steps():
+        for step in self.made.steps(self.judged):
             is_finite = math.isfinite(step.loss)
             found = digests(None if step.ends_epoch or not is_finite else step.step + 1)
             self._predicted = None
@@ -114,7 +129,7 @@ class History:
 
     def _end_epoch(self, digests: list[str]) -> None:
         sha256 = all_weights_sha256(digests)
-        errors = evaluation.by_part(self.predictions(), self.made.dataset.table.targets)
+        errors = self.made.measured(self.predictions())
         if not all(math.isfinite(value) for value in errors.values()):
             self.epoch_weights.append(sha256)
             self.failure = self._failure("The weights became infinite")
@@ -132,6 +147,8 @@ class History:
         """
         self.epoch_weights.append(sha256)
         self.errors = dict(errors)
+        if self._chooses_by in errors:
+            self.judged.append(errors[self._chooses_by])
         if self.best is not None:
             self.best = self.best.after(self.errors)
 

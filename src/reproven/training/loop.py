@@ -8,15 +8,17 @@ The batches are those of torch's DataLoader with `shuffle=True` and a seeded gen
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reproven.own.generators import Draws
 from reproven.training.losses import Loss
-from reproven.training.optimizers import UPDATES, Slots
+from reproven.training.optimizers import Slots
+from reproven.training.updates import Updates
 from reproven.values.steps import Step
 
 
@@ -27,10 +29,11 @@ class State:
     Attributes:
         network: Its parameters are updated in place.
         generator: Draws the order of the rows, an epoch at a time.
-        slots: What the optimizer keeps, a dict for each parameter, in the order of the parameters.
+        slots: What the optimizer keeps, a dict for each parameter that is trained, in their order.
         epoch: Epochs completed.
         batch: Batches of the current epoch completed.
         order: The current epoch's rows in the order drawn, (rows,) int64; None before it is drawn.
+        draws: Where the generators stand that a network of the user's own draws from; None for others.
     """
 
     network: nn.Module
@@ -39,12 +42,22 @@ class State:
     epoch: int = 0
     batch: int = 0
     order: Tensor | None = field(default=None, repr=False)
+    draws: Draws | None = None
 
     @classmethod
-    def fresh(cls, network: nn.Module, *, seed: int) -> State:
+    def fresh(cls, network: nn.Module, *, seed: int, draws: Draws | None = None) -> State:
         """The state before the first step."""
-        slots: list[Slots] = [{} for _ in network.parameters()]
-        return cls(network, torch.Generator().manual_seed(seed), slots)
+        slots: list[Slots] = [{} for _ in trained(network)]
+        return cls(network, torch.Generator().manual_seed(seed), slots, draws=draws)
+
+    def own_code(self) -> AbstractContextManager[None]:
+        """Stands around what the network computes in training."""
+        return nullcontext() if self.draws is None else self.draws.lent()
+
+
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name."""
+    return {name: one for name, one in network.named_parameters() if one.requires_grad}
 
 
 def steps(
@@ -54,10 +67,9 @@ def steps(
     *,
     epochs: int,
     batch_size: int,
-    optimizer: str,
-    rates: list[float],
-    options: dict[str, Any],
+    updates: Updates,
     loss: Loss,
+    judged: Sequence[float] = (),
 ) -> Iterator[Step]:
     """Trains from wherever the state stands, and yields after each update.
 
@@ -67,36 +79,34 @@ def steps(
         y: Targets as the loss takes them, on the same device.
         epochs: Epochs in all, those before the state's included.
         batch_size: Rows in a batch; the last batch of an epoch may be smaller.
-        optimizer: One of `optimizers.UPDATES`.
-        rates: Learning rate of each parameter.
-        options: The optimizer's other options.
+        updates: The optimizer, of the network's parameters and the state's slots.
         loss: What is made small.
+        judged: What was measured after each epoch, by whoever pulls the steps; it grows meanwhile.
 
     Yields:
         Each update as a `Step`. A loss that is not finite is yielded like any other.
 
     Source: the order of draws is that of torch.utils.data.DataLoader and RandomSampler in torch 2.13.
     """
-    parameters = list(state.network.parameters())
-    update = UPDATES[optimizer]
+    parameters = list(trained(state.network).values())
     per_epoch = -(-len(X) // batch_size)
     state.network.train()
     while state.epoch < epochs:
         if state.order is None:
             state.order = _draw_order(state.generator, len(X))
         rows = state.order[state.batch * batch_size : (state.batch + 1) * batch_size].to(X.device)
-        value = loss(state.network(X[rows]), y[rows])
-        gradients = torch.autograd.grad(value, parameters)
-        with torch.no_grad():
-            for parameter, gradient, slots, lr in zip(parameters, gradients, state.slots, rates, strict=True):
-                update(parameter, gradient, slots, lr=lr, **options)
+        with state.own_code():
+            value = loss(state.network(X[rows]), y[rows])
+            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+        updates.reach(steps=state.epoch * per_epoch + state.batch, epochs=state.epoch, judged=judged)
+        updates(gradients)
         epoch, batch = state.epoch, state.batch
         ends_epoch = batch + 1 == per_epoch
         if ends_epoch:
             state.epoch, state.batch, state.order = epoch + 1, 0, None
         else:
             state.batch += 1
-        yield Step(epoch * per_epoch + batch, epoch, batch, value.item(), ends_epoch)
+        yield Step(epoch * per_epoch + batch, epoch, batch, value.float().item(), ends_epoch)
 
 
 def _draw_order(generator: torch.Generator, rows: int) -> Tensor:

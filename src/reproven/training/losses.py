@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reproven.own.finding import find_function
+from reproven.own.named import is_named
+
 #: A loss: the network's outputs, (rows, outputs) float32, and the targets as trained on, to a scalar.
 Loss = Callable[[Tensor, Tensor], Tensor]
 _OF_NUMBERS: Mapping[str, Any] = {
@@ -24,11 +27,18 @@ def loss_of(name: str, arguments: Mapping[str, Any]) -> Loss:
     """A loss, the mean over a batch.
 
     Args:
-        name: One of `choices.LOSSES`.
-        arguments: Its arguments by torch's names, all of them.
+        name: One of `choices.LOSSES`, or a function of the user's own, which is given outputs in the shape of
+            the targets where these are numbers.
+        arguments: Its arguments by their names, of torch's all of them.
+
+    Raises:
+        Untrusted, OwnCodeError: The user's own cannot be had.
 
     Source: https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
     """
+    if is_named(name):
+        own = partial(find_function(name), **arguments)
+        return lambda outputs, y: own(outputs if y.dtype == torch.int64 else outputs.reshape(y.shape), y)
     if name in _OF_NUMBERS:
         return partial(_of_numbers, partial(_OF_NUMBERS[name], **arguments))
     if name == "cross_entropy":

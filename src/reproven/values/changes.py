@@ -44,6 +44,11 @@ def changes(recorded: Inputs, found: Inputs) -> tuple[Change, ...]:
     if recorded.code.source_sha256 != found.code.source_sha256:  # else another commit means nothing
         for name in ("commit", "patch_sha256", "source_sha256"):
             pairs.append((f"code.{name}", getattr(recorded.code, name), getattr(found.code, name)))
+    files, packages = (
+        [getattr(own, kind, {}) for own in (recorded.own, found.own)] for kind in ("files", "packages")
+    )
+    pairs += [(f"own.files.{path}", was, now) for path, was, now in other_files(*files)]
+    pairs += [(f"own.packages.{name}", was, now) for name, was, now in _pairs(*packages)]
     left, right = dict(leaves(recorded.environment)), dict(leaves(found.environment))
     skipped = _PORTABLE_AGAINST if old.get("profile") == new.get("profile") == PORTABLE else ()
     for name in sorted(left.keys() | right.keys()):
@@ -55,6 +60,22 @@ def changes(recorded: Inputs, found: Inputs) -> tuple[Change, ...]:
         pair = recorded.initial_weights.get(name), found.initial_weights.get(name)
         pairs.append((f"initial weights of {name}", *pair))
     return tuple(Change(name=name, recorded=a, found=b) for name, a, b in pairs if a != b)
+
+
+def other_files(recorded: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The files of the user's own code that differ or are missing, with both digests."""
+    yield from _pairs(recorded, found)
+
+
+def other_words(path: str, recorded: str, found: str) -> str:
+    """That a source of the user's own is another than the recorded one, in a sentence."""
+    if found == _MISSING:
+        return (
+            f"{path} is not here, but the run was trained with it. Run this from the folder of its project."
+        )
+    if recorded == _MISSING:
+        return f"{path} is imported now, but was not when the run was trained."
+    return f"{path} is not what the run was trained with: recorded was {said(recorded)}, now {said(found)}."
 
 
 def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,21 +11,14 @@ from dataclasses import dataclass, field, replace
 from reproven.errors import RecordError
 from reproven.files.names import METRICS
 from reproven.files.texts import csv_text, read_rows, whole_number
-from reproven.recipes.choices import CLASSIFICATION, REGRESSION, TASKS
+from reproven.own.named import plain_name
+from reproven.recipes.choices import CLASSIFICATION, METRICS_OF, OF_TASKS, TASKS
 
-#: The errors of each part's rows, by what is predicted.
-_OF_TASK: Mapping[str, tuple[str, ...]] = {
-    REGRESSION: ("rmse", "mae", "r2"),
-    CLASSIFICATION: ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc"),
-}
-#: All that there are, after each epoch.
-ERRORS = tuple(
-    f"{part}_{error}"
-    for part in ("test", "train", "validation")
-    for errors in _OF_TASK.values()
-    for error in errors
-)
-_GROWING = ("r2", "accuracy", "f1", "auc")  # the ends of a metric's name, of which more is better
+PARTS = ("test", "train", "validation")
+_PARTS = tuple(f"{part}_" for part in PARTS)
+#: All that there are without the user's own, after each epoch.
+ERRORS = tuple(f"{part}_{error}" for part in PARTS for error in OF_TASKS)
+_GROWING = ("r2", "accuracy", "f1", "auc", "score")  # the ends of a metric's name, of which more is better
 
 
 def more_is_better(metric: str) -> bool:
@@ -47,17 +40,17 @@ def loss_label(loss: str, target: str, *, is_standardised: bool) -> str:
     """The training loss with its unit, for axes.
 
     Args:
-        loss: One of `choices.LOSSES`.
+        loss: One of `choices.LOSSES`, or a function of the user's own.
         target: The target with its unit.
         is_standardised: Whether the network is trained on the standardised target.
     """
     unit = f"standardised {target}" if is_standardised else f"{target}²" if loss == "mse" else target
-    return f"{_LOSSES[loss]}, {unit}"
+    return f"{_LOSSES.get(loss) or plain_name(loss)}, {unit}"
 
 
 def is_of_task(metric: str, task: str) -> bool:
     """Whether runs that predict this have a metric."""
-    return metric.partition("_")[2] in _OF_TASK[task]
+    return metric.partition("_")[2] in METRICS_OF[task]
 
 
 def choosing_metric(part: str, task: str | None = None) -> str:
@@ -202,7 +195,7 @@ def last(rows: Iterable[Row]) -> dict[str, Row]:
 
 def last_errors(rows: Iterable[Row]) -> list[Row]:
     """Of all values of metrics, the last one of each error."""
-    return [row for row in last(rows).values() if row.key.partition(".")[0] in ERRORS]
+    return [row for row in last(rows).values() if row.key.startswith(_PARTS) and row.key != "train_loss"]
 
 
 def is_key(name: str) -> bool:

@@ -17,9 +17,8 @@ from reproven.files.names import (
     ENVIRONMENT,
     INPUTS,
     LOSSES,
+    MADE_OF,
     OF_ENCODING,
-    OF_FEATURES,
-    OF_TARGET,
     OUTCOME,
     RECIPE,
     SCHEMA,
@@ -27,27 +26,11 @@ from reproven.files.names import (
 )
 from reproven.files.texts import FORMAT, csv_text, json_object, json_text
 from reproven.recipes.recipe import Recipe
+from reproven.values.programs import Code, OwnCode
 from reproven.values.steps import Step, all_weights_sha256, read_losses, read_weights, short
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Code:
-    """The code that a run was made by.
-
-    Attributes:
-        source_sha256: Digest of this package's own source files.
-        commit: The commit's hash; None where the code was in no git checkout.
-        branch: The branch checked out; empty where none was.
-        patch_sha256: Digest of code.patch; None where no tracked file differed from the commit.
-    """
-
-    source_sha256: str
-    commit: str | None = None
-    branch: str = ""
-    patch_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +46,7 @@ class Inputs:
             the target's, as `target_mean` and `target_scale`, where it is standardised; and of `source`,
             `fill`, `code` and `schema` where features are no plain numbers.
         initial_weights: Digest of each tensor, by name.
+        own: The user's own code; None where the recipe names none.
     """
 
     recipe: Recipe
@@ -71,6 +55,7 @@ class Inputs:
     environment: Mapping[str, Any]
     standardisation: Mapping[str, str]
     initial_weights: Mapping[str, str]
+    own: OwnCode | None = None
 
     @classmethod
     def read(cls, text_of: Callable[[str], str], names: Sequence[str] = ()) -> Inputs:
@@ -98,6 +83,7 @@ class Inputs:
             "code": asdict(self.code),
             "standardisation": dict(self.standardisation),
             "initial_weights": dict(self.initial_weights),
+            **({} if self.own is None else {"own": asdict(self.own)}),
         }
         return {
             RECIPE: self.recipe.to_json(),
@@ -238,8 +224,9 @@ def _read_inputs(text_of: Callable[[str], str], names: Sequence[str]) -> tuple[I
             split_sha256=inputs["split_sha256"],
             code=Code(**inputs["code"]),
             environment=environment,
-            standardisation=_fitted(inputs["standardisation"], has_unit=bool(recipe.standardise_target)),
+            standardisation=_fitted(inputs["standardisation"], recipe.fits),
             initial_weights=_texts(inputs["initial_weights"], names or dict(inputs["initial_weights"])),
+            own=OwnCode.read(inputs["own"]) if recipe.own else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordError(f"{INPUTS} lacks a field or has a wrong one: {error}.") from error
@@ -268,10 +255,9 @@ def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _fitted(values: Mapping[str, Any], *, has_unit: bool) -> dict[str, str]:
-    """The digests of what was fitted to the training rows: some records have always, some may have."""
-    needed = OF_FEATURES + (OF_TARGET if has_unit else ())
-    return _texts(values, needed + tuple(name for name in (*OF_ENCODING, SCHEMA) if name in values))
+def _fitted(values: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, str]:
+    """The digests of what was fitted to the training rows: some the recipe says, and some may be there."""
+    return _texts(values, needed + tuple(name for name in (*OF_ENCODING, SCHEMA, MADE_OF) if name in values))
 
 
 def _intervals(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
