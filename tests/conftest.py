@@ -26,7 +26,8 @@ LONGEST = (
     *("sweeps/test_sweep.py", "proof/test_replay.py", "test_readme.py", "cli/test_commands.py"),
     *("runs/test_resume.py", "test_project.py", "logbooks/test_delivery.py", "arithmetic/test_profiles.py"),
     *("sweeps/test_cluster.py", "test_promises.py", "comparisons/test_compare.py", "test_programs.py"),
-    *("sweeps/test_sweep_killed.py", "proof/test_promote.py", "logbooks/test_doctor.py"),
+    *("sweeps/test_sweep_killed.py", "own/test_own_networks.py", "own/test_arrays.py"),
+    *("proof/test_promote.py", "test_examples.py", "logbooks/test_doctor.py"),
 )
 QUICK = Recipe(epochs=3)
 #: It is best after 8 epochs of 3 steps each, and stops after 10.
