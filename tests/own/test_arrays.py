@@ -144,6 +144,10 @@ def test_the_numbers_of_an_array_reach_the_network_as_they_are(brought: Path) ->
             "t.npz: X holds <U1, but must hold an array",
         ),
         ({"X": np.zeros((3, 2)), "y": np.zeros(3), "names": ["a"]}, "there are 1 names for X of shape"),
+        (
+            {"X": np.zeros((3, 1)), "y": np.zeros(3), "names": ["y"]},
+            "a feature is called y, as the target is.",
+        ),
         ({"X": np.array([{}] * 3, dtype=object), "y": np.zeros(3)}, "t.npz cannot be read: Object arrays"),
     ],
 )

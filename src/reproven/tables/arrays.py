@@ -41,9 +41,12 @@ class Arrays:
         return ("y",) if self.y.ndim == 1 else tuple(f"y{place}" for place in range(self.y.shape[1]))
 
     def frame(self) -> pd.DataFrame:
-        """Both as the columns of one table, X having two dimensions."""
+        """Both as the columns of one table, X having two dimensions; it is not copied."""
         names = self.names or tuple(f"x{place}" for place in range(self.X.shape[1]))
-        return pd.concat([pd.DataFrame(self.X, columns=list(names)), self.target_frame()], axis=1)
+        found = pd.DataFrame(self.X, columns=list(names), copy=False)
+        for name, values in self.target_frame().items():
+            found[name] = values
+        return found
 
     def target_frame(self) -> pd.DataFrame:
         """The targets as columns."""
@@ -129,7 +132,10 @@ def _checked(found: Sequence[Any], source: str, error: type[Exception]) -> Array
         )
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    return Arrays(X=X, y=y, names=names)
+    arrays = Arrays(X=X, y=y, names=names)
+    if both := [name for name in arrays.targets if name in names]:
+        raise error(f"{source}: a feature is called {both[0]}, as the target is. Give it another name.")
+    return arrays
 
 
 def _array(value: Any) -> np.ndarray:
