@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from reproven import (
     trust,
 )
 from reproven.errors import InvalidInput, OwnCodeError, RecordError, Untrusted
+from reproven.machine import code
 from reproven.own.sources import sources_of
 from reproven.proof.explanation import explain
 from reproven.proof.verdict import explanation_words
@@ -399,3 +401,21 @@ def test_the_command_that_trusts_is_printed(brought: Path, own: str, cli: Cli) -
     assert f"If you trust it: reproven replay {run_id} --tracking-uri {own} --trust nets" in done.stderr
     assert not (brought / bringing.RAN).exists()
     assert cli("replay", run_id, "--tracking-uri", own, REPROVEN_TRUST="other, nets").returncode == 0
+
+
+def test_code_that_no_commit_names_is_refused_where_clean_is_required(brought: Path) -> None:
+    trust("nets")
+    sources = sources_of(["nets"])
+    with pytest.raises(InvalidInput, match=r"require_clean is true, but blocks.py is in no commit"):
+        code.require_own_clean(sources)
+    who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    for words in (["init", "-q"], ["add", "nets.py", "blocks.py"], [*who, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *words], check=True)
+    code.code_state.cache_clear()
+    code.require_own_clean(sources)
+    assert code.own_code(sources).commit is not None
+    (brought / "nets.py").write_text(bringing.NETS + "\n")
+    code.code_state.cache_clear()
+    with pytest.raises(InvalidInput, match=r"require_clean is true, but nets.py differ from the commit"):
+        code.require_own_clean(sources)
+    assert code.own_code(sources).patch_sha256 is not None

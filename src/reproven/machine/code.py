@@ -95,6 +95,21 @@ def own_code(sources: Sources) -> OwnCode:
     return replace(found, commit=state.commit, branch=state.branch, patch_sha256=patch)
 
 
+def require_own_clean(sources: Sources) -> None:
+    """Refuses code of the user's own that no commit names.
+
+    Raises:
+        InvalidInput: A file is in no commit, or differs from it.
+    """
+    for path, file in sources.files.items():
+        state = code_state(file.resolve())
+        if state is None:
+            raise InvalidInput(
+                [f"require_clean is true, but {path} is in no commit of a git checkout. Commit it."]
+            )
+        require_clean(state)
+
+
 def require_clean(code: CodeState | None) -> None:
     """Refuses code that no commit names.
 

@@ -152,6 +152,8 @@ def train(
     from reproven.training.prepared import prepare
 
     made = prepare(recipe)
+    if require_clean:
+        code.require_own_clean(made.sources)
     table = _kept(made) if keep_table or (keep_table is None and given.is_held(recipe)) else None
     remarks = [*made.dataset.table.remarks, *([table] if isinstance(table, str) else [])]
     for remark in remarks:
