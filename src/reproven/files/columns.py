@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 
 from reproven.errors import DataError
-from reproven.files.shapes import is_array, width_of
+from reproven.files.shapes import LARGEST, is_array, width_of
 
 KINDS = NUMBER, CATEGORY, DATE = "number", "category", "date"
 UNKNOWNS = IGNORE, REFUSE = "ignore", "refuse"
 OF_DATE = ("year", "month", "day of week", "day of year")
 
-_LARGEST = float(np.finfo(np.float32).max)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 
 
@@ -253,9 +252,9 @@ def _read_numbers(series: pd.Series, column: Column, unknown: str) -> tuple[np.n
     """A column as float64, (rows, 1), and which of its values are numbers that float32 can hold, (rows,)."""
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values[:, None], np.abs(values) <= _LARGEST
+        return values[:, None], np.abs(values) <= LARGEST
     values = np.array([as_float(value) for value in series], dtype=np.float64)
-    usable = np.abs(values) <= _LARGEST
+    usable = np.abs(values) <= LARGEST
     if usable.all():  # then it is True and False that are none, or numbers kept as text
         usable = np.array([isinstance(value, Real) and not isinstance(value, bool) for value in series], bool)
     return values[:, None], usable

@@ -11,7 +11,7 @@ import numpy as np
 from reproven.errors import DataError
 
 _KIND = re.compile(r"(float32|int64)\[((?:[1-9]\d{0,9})(?:,[1-9]\d{0,9}){0,7})?\]")
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def kind_of_array(X: np.ndarray) -> str:
@@ -69,7 +69,7 @@ def as_taken(values: Any, source: str, kind: str | None = None) -> np.ndarray:
     if wanted == "int64" or (wanted is None and found.dtype.kind in "iu"):
         return np.ascontiguousarray(found, dtype=np.int64)
     if found.dtype.kind == "f" and len(found):
-        usable = np.abs(found) <= _LARGEST
+        usable = np.abs(found) <= LARGEST
         if not usable.all():
             row = int(np.argmin(usable.reshape(len(found), -1).all(axis=1)))
             raise DataError(f"{source}, row {row + 1} has a number that is missing or too large for float32.")

@@ -37,6 +37,11 @@ class CodeState:
         return bool(self.patch)
 
     @property
+    def patch_sha256(self) -> str | None:
+        """Digest of the patch; None where there is none."""
+        return hashlib.sha256(self.patch_bytes).hexdigest() if self.dirty else None
+
+    @property
     def patch_bytes(self) -> bytes:
         """The patch as git printed it."""
         return self.patch.encode(errors="surrogateescape")
@@ -77,8 +82,9 @@ def code(state: CodeState | None) -> Code:
     source = digest.hexdigest()
     if state is None:
         return Code(source_sha256=source)
-    patch = hashlib.sha256(state.patch_bytes).hexdigest() if state.dirty else None
-    return Code(source_sha256=source, commit=state.commit, branch=state.branch, patch_sha256=patch)
+    return Code(
+        source_sha256=source, commit=state.commit, branch=state.branch, patch_sha256=state.patch_sha256
+    )
 
 
 def own_state(sources: Sources) -> CodeState | None:
@@ -91,8 +97,7 @@ def own_code(sources: Sources) -> OwnCode:
     found, state = OwnCode(files=sources.digests, packages=sources.packages), own_state(sources)
     if state is None:
         return found
-    patch = hashlib.sha256(state.patch_bytes).hexdigest() if state.dirty else None
-    return replace(found, commit=state.commit, branch=state.branch, patch_sha256=patch)
+    return replace(found, commit=state.commit, branch=state.branch, patch_sha256=state.patch_sha256)
 
 
 def require_own_clean(sources: Sources) -> None:

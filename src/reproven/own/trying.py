@@ -55,7 +55,7 @@ def nondeterministic(
     found: list[str] = []
     try:
         for size in sizes:
-            with _deterministic(name, found), draws.noting_others():
+            with _deterministic(found), draws.noting_others():
                 _try(name, network, X[:size], y[:size], outputs=outputs, loss=loss)
     finally:
         with torch.no_grad():
@@ -94,7 +94,7 @@ def _try(name: str, network: nn.Module, X: Tensor, y: Tensor, *, outputs: int, l
 
 
 @contextmanager
-def _deterministic(name: str, found: list[str]) -> Iterator[None]:
+def _deterministic(found: list[str]) -> Iterator[None]:
     """Notes the operations that have no deterministic form, which torch warns of where they are allowed."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -145,19 +146,24 @@ def flag(help: str) -> Option:
     )
 
 
-def words(help: str, example: str) -> Option:
-    """Names, separated by commas, whose order says nothing; the option may be repeated."""
+def _several(help: str, example: str, check: Callable[[Any], bool], *, must: str, metavar: str) -> Option:
+    """Texts, separated by commas, whose order says nothing; the option may be repeated."""
     return Option(
         help=help,
         read=_parts,
-        holds=lambda value: is_list_of(_is_text, value),
-        must="names, separated by commas",
+        holds=lambda value: is_list_of(check, value),
+        must=must,
         example=example,
         cast=lambda value: tuple(sorted(set(value))),
-        metavar="COLUMN,…",
+        metavar=metavar,
         repeats=True,
         has_commas=True,
     )
+
+
+def words(help: str, example: str) -> Option:
+    """Names, separated by commas, whose order says nothing; the option may be repeated."""
+    return _several(help, example, _is_text, must="names, separated by commas", metavar="COLUMN,…")
 
 
 def widths(help: str, example: str) -> Option:
@@ -250,33 +256,14 @@ def functions(help: str, example: str, *, each: str) -> Option:
             raise Explained(why)
         return _parts(text)
 
-    return Option(
-        help=help,
-        read=read,
-        holds=lambda value: is_list_of(is_named, value),
-        must="package.module:name, separated by commas",
-        example=example,
-        cast=lambda value: tuple(sorted(set(value))),
-        metavar="MODULE:NAME",
-        repeats=True,
-        has_commas=True,
-        each=each,
-    )
+    must = "package.module:name, separated by commas"
+    found = _several(help, example, is_named, must=must, metavar="MODULE:NAME")
+    return replace(found, read=read, each=each)
 
 
 def modules(help: str, example: str) -> Option:
     """Names of modules, separated by commas; the option may be repeated."""
-    return Option(
-        help=help,
-        read=_parts,
-        holds=lambda value: is_list_of(is_module, value),
-        must="names of modules, separated by commas",
-        example=example,
-        cast=lambda value: tuple(sorted(set(value))),
-        metavar="MODULE",
-        repeats=True,
-        has_commas=True,
-    )
+    return _several(help, example, is_module, must="names of modules, separated by commas", metavar="MODULE")
 
 
 def digest(help: str) -> Option:

@@ -38,13 +38,6 @@ EXAMPLE = "input_example.json"
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
-#: What an input example is, by whether it is an array.
-_KINDS: Mapping[bool, Mapping[str, str]] = {
-    True: {"type": "ndarray"},
-    False: {"type": "dataframe", "pandas_orient": "split"},
-}
-
-
 def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *, entry: Any) -> None:
     """Writes a model with two flavors: python_function, served by this package's code that travels
     along, and pytorch, for `mlflow.pytorch.load_model`.

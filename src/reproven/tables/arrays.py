@@ -53,9 +53,14 @@ class Arrays:
         return pd.DataFrame(self.y.reshape(len(self.y), -1), columns=list(self.targets))
 
 
+def is_function(data: str) -> bool:
+    """Whether data are named by a function that returns them; a file of that name is a file."""
+    return is_named(data) and not Path(data).exists()
+
+
 def holds_arrays(data: str) -> bool:
     """Whether data are named that are arrays: an .npz file, or a function."""
-    return Path(data).suffix == SUFFIX or (is_named(data) and not Path(data).exists())
+    return Path(data).suffix == SUFFIX or is_function(data)
 
 
 def holds_features(data: str) -> bool:

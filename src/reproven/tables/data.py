@@ -21,7 +21,7 @@ from reproven.files.columns import IGNORE, Column, Schema
 from reproven.files.shapes import as_taken, kind_of_array
 from reproven.own.named import is_named
 from reproven.recipes.choices import AUTO, BUNDLED, CLASSIFICATION, NONE, PLAIN, REGRESSION
-from reproven.tables.arrays import Arrays, holds_arrays, read_arrays
+from reproven.tables.arrays import Arrays, holds_arrays, is_function, read_arrays
 from reproven.tables.frames import EXACTLY, Read, read_file
 from reproven.tables.kinds import Asked, hints, taken
 
@@ -87,7 +87,7 @@ class Table:
     @property
     def place(self) -> str:
         """What it is read again by: a bundled table's name, a function's name, or an absolute path."""
-        is_name = self.source in BUNDLED or (is_named(self.source) and not Path(self.source).exists())
+        is_name = self.source in BUNDLED or is_function(self.source)
         return self.source if is_name else str(Path(self.source).resolve())
 
     @property
