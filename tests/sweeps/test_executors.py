@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_job_that_kills_its_process_is_told_and_costs_no_other(
     monkeypatch.setattr(executors, "work", die_or_count)
     jobs = [job(n, f"sound {n}") for n in range(8)]
     jobs[2:2] = [job(8, "poison"), job(9, "shy"), job(10, "poison too")]
-    ticks = Counter[str]()
+    ticks, before = Counter[str](), set(threading.enumerate())
     with workers("processes", slots) as found:
         ended = {one.name: one for one in found.results(jobs, lambda: ticks.update("."))}
     assert len(ended) == 11
@@ -58,6 +59,7 @@ def test_a_job_that_kills_its_process_is_told_and_costs_no_other(
     assert "Its process was killed 3 times" in ended["poison"].why
     assert Path("poison").read_text() == "..."
     assert ticks["."] > 0
+    assert set(threading.enumerate()) == before  # one that ends later may be caught by the end of the program
 
 
 def test_a_job_is_done_once_where_no_process_dies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,13 +56,15 @@ class Workers:
         make: Makes an executor whose processes compute in a profile.
         have_begun: Whether any of them has come as far as its first job.
         running: What has been handed out, and has not come back.
+        executors: All that were made, those of which a process was killed among them.
     """
 
     slots: int
     make: Callable[[str], Executor]
     have_begun: Callable[[], bool] = lambda: True
-    _made: dict[str, Executor] = field(default_factory=dict)
     running: dict[Future[Child], Job] = field(default_factory=dict)
+    executors: list[Executor] = field(default_factory=list)
+    _of: dict[str, Executor] = field(default_factory=dict)  # a profile
 
     def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
         """Trains jobs, and yields what became of each, in the order in which they end.
@@ -109,8 +111,9 @@ class Workers:
         for _ in range(2):
             # a process starts when it is handed a job; OSError: it dies as another starts
             with contextlib.suppress(BrokenProcessPool, KeyError, OSError), processes.of_this_package():
-                return self._made[profile].submit(work, job)
-            self._made[profile] = self.make(profile)
+                return self._of[profile].submit(work, job)
+            self._of[profile] = self.make(profile)
+            self.executors.append(self._of[profile])
         died: Future[Child] = Future()
         died.set_exception(BrokenProcessPool("No process lives long enough to be given a job."))
         return died
@@ -124,11 +127,6 @@ class Workers:
             return None
         except Exception as error:  # of the cluster, such as KilledWorker
             return job.child(REFUSED, why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
-
-    @property
-    def executors(self) -> list[Executor]:
-        """Those that were made, and are not broken."""
-        return list(self._made.values())
 
 
 @contextmanager
@@ -159,11 +157,11 @@ def _processes(jobs: int) -> Iterator[Workers]:
     try:
         yield found
     finally:
-        for executor in found.executors:
-            executor.shutdown(wait=False, cancel_futures=True)
         ours = set(multiprocessing.active_children()) - others
         for process in ours:
             process.terminate()  # leaving in good order takes longer; one that trains writes a checkpoint
+        for executor in found.executors:
+            executor.shutdown(cancel_futures=True)  # its thread too has ended when this returns
         for process in ours:
             process.join()
 
