@@ -117,6 +117,7 @@ def test_a_bad_value_fails_the_run_that_mlflow_made(uri: str, client: MlflowClie
     assert only_run(client, "bad").info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_weights_is_an_entry_point(uri: str, client: MlflowClient) -> None:
     done = mlflow_run(
         *(str(ROOT), "-e", "weights", "--env-manager", "local", "--experiment-name", "initial"),

@@ -119,6 +119,7 @@ def test_mlflow_evaluates_the_model_on_the_table_as_pandas_reads_it(uri: str, ex
     assert found["root_mean_squared_error"] == pytest.approx(np.sqrt(np.square(apart).mean()))
 
 
+@pytest.mark.slow
 def test_mlflow_predicts_from_a_csv_file_of_one_row_and_of_all(
     uri: str, raw: pd.DataFrame, expected: list[float]
 ) -> None:

@@ -389,6 +389,7 @@ def test_every_field_is_a_param_of_a_recipe_but_no_seed() -> None:
     assert len(params.field_problems(["seed", "split_seed", "colour"])) == 3
 
 
+@pytest.mark.slow
 def test_under_mlflow_run_the_run_that_mlflow_made_holds_the_comparison(
     study: Study, client: MlflowClient
 ) -> None:

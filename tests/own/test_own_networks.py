@@ -352,6 +352,7 @@ def test_a_failure_in_the_midst_of_training_is_told_and_the_run_is_there(brought
     assert run.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_ones_own_is_trained_in_other_processes(brought: Path, own: str) -> None:
     base = {"network": "nets:Net", "epochs": "1", "metrics": "measures:within"}
     study = Study(

@@ -71,6 +71,7 @@ def test_the_best_of_an_experiment_is_chosen_by_held_out_error(own: str) -> None
         promote(best_of="many", metric="test_rsme", name="mlp", alias="champion", tracking_uri=own)
 
 
+@pytest.mark.slow
 def test_the_best_is_chosen_by_validation_rows_where_all_have_them(own: str) -> None:
     recipes = [Recipe(epochs=1, lr=0.002, validation_size=0.2, seed=seed) for seed in (3, 6)]
     runs = [train(recipe, tracking_uri=own, experiment="many") for recipe in recipes]

@@ -68,8 +68,11 @@ def test_a_resumed_run_equals_one_never_stopped(
     [
         Recipe(epochs=4, momentum=0.9, nesterov=True),
         Recipe(epochs=4, optimizer="adam", amsgrad=True, variant="sequential"),
-        Recipe(epochs=4, optimizer="adamw", test_size=0.0),
-        Recipe(epochs=4, optimizer="rmsprop", momentum=0.5, centered=True, lr=0.01),
+        pytest.param(Recipe(epochs=4, optimizer="adamw", test_size=0.0), marks=pytest.mark.slow),
+        pytest.param(
+            Recipe(epochs=4, optimizer="rmsprop", momentum=0.5, centered=True, lr=0.01),
+            marks=pytest.mark.slow,
+        ),
         Recipe(epochs=2, batch_size=1000),
         Recipe(epochs=1, lr=10.0),
     ],

@@ -120,6 +120,7 @@ def test_the_same_sweep_once_more_trains_only_what_is_missing(uri: str, client: 
     assert client.get_run(third.run_id).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_another_table_under_the_same_name_is_trained_anew(uri: str, tmp_path: Path) -> None:
     rows = (ROOT / "src/reproven/datasets/boston.csv").read_text().splitlines()
     table = tmp_path / "houses.csv"
@@ -240,6 +241,7 @@ def test_a_search_is_the_same_on_any_number_of_processes_and_goes_on(uri: str, c
     assert Counter(run.was_there for run in again.runs) == {True: 3, False: 1}
 
 
+@pytest.mark.slow
 def test_a_point_that_a_search_proposes_again_is_trained_once(uri: str, client: MlflowClient) -> None:
     asked = study("lr=1e-3,1e-2", epochs=1, search="random", trials=8, round_size=2)
     found = sweep(asked, tracking_uri=uri, experiment="proposed again", jobs=1)
@@ -256,6 +258,7 @@ def pruned(uri: str) -> Swept:
     return sweep(asked, tracking_uri=uri, experiment="pruned", jobs=2)
 
 
+@pytest.mark.slow
 def test_hopeless_runs_are_pruned_whatever_trains_them(pruned: Swept, uri: str, client: MlflowClient) -> None:
     assert [run.state for run in pruned.runs] == ["FINISHED"] * 10 + ["PRUNED"] * 4
     assert "After epoch 1 its test_rmse of" in pruned.runs[-1].why
@@ -300,6 +303,7 @@ def test_every_pruner_stops_what_is_hopeless_and_nothing_that_is_best(pruner: st
     assert any(worst(epoch, 100.0) for epoch in range(1, 31))
 
 
+@pytest.mark.slow
 def test_where_more_is_better_the_greatest_is_the_best(uri: str) -> None:
     asked = study("lr=1e-3,1e-6", metric="test_r2")
     found = sweep(asked, tracking_uri=uri, experiment="r2", jobs=1)
@@ -335,6 +339,7 @@ def test_an_argument_of_a_wrong_type_is_told_the_type() -> None:
     )
 
 
+@pytest.mark.slow
 def test_figures_can_be_drawn_at_once(uri: str, client: MlflowClient) -> None:
     found = sweep(study(), tracking_uri=uri, experiment="drawn", jobs=1, figures=True)
     folder = Path(client.get_run(str(found.runs[0].run_id)).info.artifact_uri)

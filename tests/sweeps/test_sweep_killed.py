@@ -80,14 +80,10 @@ def test_a_killed_worker_costs_no_run(
     check(json.loads(out), six, client)
 
 
-STOPS = [
-    (signal.SIGKILL, -9),
-    pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
-    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize(("number", "code"), STOPS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_sweep_that_was_stopped_goes_on_by_the_same_command(
     number: int, code: int, uri: str, client: MlflowClient, six: dict[str, dict[str, bytes]]
 ) -> None:

@@ -49,7 +49,7 @@ def in_a_process(first: str, calls: tuple[str, ...], uri: str, name: str) -> lis
     [
         ("", (SWEEP, TRAIN), "portable"),
         pytest.param("", (TRAIN, SWEEP), "portable", marks=pytest.mark.slow),
-        ("import torch", (SWEEP, TRAIN), "native"),
+        pytest.param("import torch", (SWEEP, TRAIN), "native", marks=pytest.mark.slow),
     ],
 )
 def test_train_and_sweep_mean_the_same_run_whether_torch_is_there_or_not(

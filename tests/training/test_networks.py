@@ -149,7 +149,7 @@ def test_predictions_do_not_depend_on_how_the_table_lies_in_memory() -> None:
     ("variant", "arithmetic"),
     [
         pytest.param("module", PORTABLE_VARIABLES, id="module-portable"),
-        pytest.param("sequential", {}, id="sequential-native"),
+        pytest.param("sequential", {}, id="sequential-native", marks=pytest.mark.slow),
         pytest.param("module", {}, id="module-native", marks=pytest.mark.slow),
         pytest.param("sequential", PORTABLE_VARIABLES, id="sequential-portable", marks=pytest.mark.slow),
     ],
