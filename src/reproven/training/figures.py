@@ -53,6 +53,7 @@ def target_histogram(y: np.ndarray, label: str) -> Figure:
     figure, axes = _single(f"Target of {len(y)} rows", label, "rows")
     found = histogram(y, bins=20)
     axes.stairs(found.counts, found.edges, fill=True, color=_COLOURS[0])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -113,16 +114,18 @@ def _shortened(name: str) -> str:
 
 
 def loss_curve(losses: Sequence[float], label: str) -> Figure:
-    """The training loss of every iteration, on a logarithmic scale; infinite ones are left out.
+    """The training loss of every iteration; infinite ones are left out.
+
+    The scale is logarithmic where losses span a power of ten: within one it would have no ticks.
 
     Args:
         losses: Loss of each step, in order.
         label: The loss and its unit.
     """
     figure, axes = _single("Training loss per iteration", "iteration", label)
-    axes.plot(_finite(losses), color=_COLOURS[0], linewidth=1.2)
-    axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(NullLocator())
+    shown = _finite(losses)
+    axes.plot(shown, color=_COLOURS[0], linewidth=1.2)
+    _scale(axes, shown)
     axes.grid(alpha=0.3)
     return figure
 
@@ -137,19 +140,23 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
         first: The step at which both runs first differ, marked by a line; None where they do not.
     """
     figure = Figure(figsize=(_WIDTH, 6), dpi=_DPI)
-    axes = figure.add_axes((0.13, 0.46, 0.83, 0.47))
-    below = figure.add_axes((0.13, 0.09, 0.83, 0.27), sharex=axes)
+    axes = figure.add_axes((0.16, 0.46, 0.80, 0.47))
+    below = figure.add_axes((0.16, 0.09, 0.80, 0.27), sharex=axes)
     axes.set_title("Training loss, recorded and replayed")
     axes.set_ylabel(label)
     axes.plot(_finite(recorded), color=_COLOURS[0], linewidth=2.4, label="recorded")
     axes.plot(_finite(found), color=_COLOURS[1], linewidth=1, linestyle="--", label="replayed")
-    axes.set_yscale("log")
+    _scale(axes, np.concatenate([_finite(recorded), _finite(found)]))
     steps = min(len(recorded), len(found))
     apart = _finite(found)[:steps] - _finite(recorded)[:steps]
     below.plot(apart, color="0.2", linewidth=1)
     below.set_xlabel("iteration")
     below.set_ylabel("replayed − recorded\n(same unit)")
-    below.set_title("All differences are 0" if not np.any(apart) else "Difference", fontsize=10)
+    if np.any(apart):
+        below.set_title("Difference", fontsize=10)
+    else:
+        below.set_title("All differences are 0", fontsize=10)
+        below.set_yticks([0])
     for each in (axes, below):
         each.grid(alpha=0.3)
         if first is not None:
@@ -184,6 +191,13 @@ def search(values: Sequence[float | None], label: str, *, more_is_better: bool) 
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
     return figure
+
+
+def _scale(axes: Axes, losses: np.ndarray) -> None:
+    positive = losses[losses > 0]
+    if positive.size and positive.max() >= 10 * positive.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _finite(losses: Sequence[float]) -> np.ndarray:
@@ -234,6 +248,7 @@ def target_histograms(y: np.ndarray, targets: Sequence[str]) -> Figure:
         axes.stairs(found.counts, found.edges, fill=True, color=_COLOURS[0])
         axes.set_xlabel(_shortened(name))
         axes.set_ylabel("rows")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     return figure
 
 

@@ -41,9 +41,11 @@ def loss_label(loss: str, target: str, *, is_standardised: bool) -> str:
 
     Args:
         loss: One of `choices.LOSSES`, or a function of the user's own.
-        target: The target with its unit.
+        target: The target with its unit; several are not listed.
         is_standardised: Whether the network is trained on the standardised target.
     """
+    if "," in target:
+        target = "targets"
     unit = f"standardised {target}" if is_standardised else f"{target}²" if loss == "mse" else target
     return f"{_LOSSES.get(loss) or plain_name(loss)}, {unit}"
 
