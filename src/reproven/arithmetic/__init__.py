@@ -1,5 +1,5 @@
-"""Which bits come out: the profile that torch computes in, and the operations that are ours.
+"""Which bits come out: the profile, and what numbers become, on arrays, so that it is the same everywhere.
 
-It stands on the ground, below all that computes; it must have its say before torch is imported.
+It stands on the ground, below all that computes.
 It never looks at a recipe, a file or a store.
 """

@@ -1,0 +1,108 @@
+"""Sums: each is the float32 that is nearest to the exact sum, whatever is added in whatever order."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from reproven.arithmetic import sums
+from reproven.arithmetic.rounding import nearest_to
+from reproven.arithmetic.sums import gathered, product, total
+
+KINDS = ("plain", "coarse", "cancelling", "tiny", "sparse", "far apart")
+
+
+def pair(kind: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices whose products are hard to add in one way or another."""
+    m, k, n = shape
+    draw = np.random.default_rng(abs(hash((KINDS.index(kind), *shape))) % 2**32)
+    a, b = draw.normal(size=(m, k)), draw.normal(size=(k, n))
+    if kind == "coarse":
+        a, b = np.sign(a) * 2.0**-12, np.round(b * 4)
+    if kind == "cancelling":
+        a, b = np.concatenate([a, -a], axis=1), np.concatenate([b, b], axis=0)
+    if kind == "tiny":
+        a, b = a * 1e-22, b * 1e-22
+    if kind == "sparse":
+        a, b = a * (draw.random(a.shape) < 0.1), b * (draw.random(b.shape) < 0.1)
+    if kind == "far apart":
+        a, b = a * 10.0 ** draw.integers(-15, 15, a.shape), b * 10.0 ** draw.integers(-15, 15, b.shape)
+    return a.astype(np.float32), b.astype(np.float32)
+
+
+def exact(a: np.ndarray, b: np.ndarray, over: int = 1) -> np.ndarray:
+    rows, columns = [[*map(Fraction, row)] for row in a.tolist()], [[*map(Fraction, c)] for c in b.T.tolist()]
+    return np.array(
+        [
+            [
+                nearest_to(sum((x * y for x, y in zip(row, column, strict=True)), Fraction()) / over)
+                for column in columns
+            ]
+            for row in rows
+        ],
+        np.float32,
+    ).reshape(len(rows), len(columns))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(5, 13, 4), (3, 1, 3), (4, 0, 2), (6, 100, 3)])
+def test_a_product_is_the_nearest_to_the_exact_one(kind: str, shape: tuple[int, int, int]) -> None:
+    a, b = pair(kind, shape)
+    assert product(a, b).tobytes() == exact(a, b).tobytes()
+    assert product(a, b, over=7).tobytes() == exact(a, b, 7).tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stack_of_products_is_one_after_the_other(kind: str) -> None:
+    pairs = [pair(kind, shape) for shape in [(5, 13, 4)] * 3]
+    a, b = (np.stack([*arrays]) for arrays in zip(*pairs, strict=True))
+    for found, one in zip(product(a, b), pairs, strict=True):
+        assert found.tobytes() == exact(*one).tobytes()
+
+
+def test_a_large_product_is_that_of_its_parts_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    a, b = draw.normal(size=(150, 400)).astype(np.float32), draw.normal(size=(400, 130)).astype(np.float32)
+    found = product(a, b)
+    order = draw.permutation(400)
+    assert product(a[:, order], b[order]).tobytes() == found.tobytes()
+    assert np.concatenate([product(a[:1], b), product(a[1:], b)]).tobytes() == found.tobytes()
+    monkeypatch.setattr(sums, "_SMALL", 10**9)  # one bound for all of them leaves far more open
+    assert product(a, b).tobytes() == found.tobytes()
+
+
+def test_what_is_infinite_or_none_shows_where_it_is_and_nowhere_else() -> None:
+    a, b = pair("plain", (3, 4, 2))
+    a[0, 0], a[1, 1], b[1, 0] = np.inf, np.nan, 0
+    with np.errstate(all="ignore"):
+        found = product(a, b)
+    assert np.isinf(found[0]).all()
+    assert np.isnan(found[1]).all()
+    assert found[2:].tobytes() == exact(a[2:], b).tobytes()
+
+
+def test_a_total_is_the_nearest_to_the_exact_one_over_any_axes() -> None:
+    x = np.random.default_rng(2).normal(size=(3, 50, 4)).astype(np.float32)
+    assert float(total(x)) == float(nearest_to(sum(map(Fraction, x.reshape(-1).tolist()), Fraction())))
+    for axes in ([0], [1], [-1], [0, 2], [1, 0]):
+        kept = [axis for axis in range(3) if axis not in [axis % 3 for axis in axes]]
+        rows = np.moveaxis(x, kept, range(len(kept))).reshape(-1, np.prod([x.shape[axis] for axis in axes]))
+        expected = exact(rows, np.ones((rows.shape[1], 1), np.float32), 9)
+        assert total(x, axes, over=9).tobytes() == expected.tobytes()
+
+
+def test_rows_of_one_place_are_added_once_and_other_places_are_empty() -> None:
+    draw = np.random.default_rng(3)
+    values, places = draw.normal(size=(200, 3)).astype(np.float32), draw.integers(0, 12, 200)
+    places[places == 5] = 4
+    values[:100] = -values[100:]
+    places[:100] = places[100:]  # sums that vanish
+    found = gathered(values, places, 12)
+    for place in range(12):
+        rows = values[places == place]
+        assert found[place].tobytes() == exact(np.ones((1, len(rows)), np.float32), rows)[0].tobytes()
+    order = draw.permutation(200)
+    assert gathered(values[order], places[order], 12).tobytes() == found.tobytes()
+    assert gathered(values[:0], places[:0], 2).tolist() == [[0, 0, 0]] * 2
