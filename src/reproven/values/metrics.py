@@ -44,7 +44,7 @@ def loss_label(loss: str, target: str, *, is_standardised: bool) -> str:
         target: The target with its unit; several are not listed.
         is_standardised: Whether the network is trained on the standardised target.
     """
-    if "," in target:
+    if "," in target.partition(" (")[0]:
         target = "targets"
     unit = f"standardised {target}" if is_standardised else f"{target}²" if loss == "mse" else target
     return f"{_LOSSES.get(loss) or plain_name(loss)}, {unit}"
