@@ -60,7 +60,7 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 def job(study: Study, parent: str, uri: str, seed: int) -> Job:
     """A job as a sweep hands it out."""
-    found = completed(study.recipe({}, seed), taken_up=profiles.taken_up())
+    found = completed(study.recipe({}, seed))
     return Job(
         recipe=found.handed_out,
         sha256=found.recipe.sha256,

@@ -158,7 +158,7 @@ def tried(source: Source, folder: Path) -> Result:
     trained = _said(folder, "train", *source.options)
     (replayed,) = _said(folder, "replay", trained["run_id"])["replays"]
     recipe = Recipe.parse(_texts(source.options))
-    found = completed(replace(recipe, data=str(folder / recipe.data)), taken_up=None)
+    found = completed(replace(recipe, data=str(folder / recipe.data)))
     dataset = dataset_of(found.recipe, found.table)
     X = {part: dataset.tensors(rows)[0].double().numpy() for part, rows in dataset.parts.items()}
     y = dataset.observed

@@ -94,6 +94,17 @@ class Tied(nn.Module):
         return self.last(torch.relu(self.second(torch.relu(self.first(x)))))
 
 
+class Unproved(nn.Module):
+    """It uses an activation that portable arithmetic does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(13, 8), nn.Hardswish(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        return self.body(x)
+
+
 class Putting(nn.Module):
     """It uses an operation that has no deterministic form."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from reproven.arithmetic import profiles
+from reproven.arithmetic.profiles import PORTABLE
 from reproven.recipes.choices import OPTIMIZERS, VARIANTS
 from reproven.recipes.recipe import Recipe
 from reproven.recipes.schemes import INIT_SCHEMES
@@ -80,10 +80,9 @@ def digest(*parts: bytes) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--profile", default=profiles.PORTABLE)
+    parser.add_argument("--profile", default=PORTABLE)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    profiles.enter(arguments.profile)
     from reproven.training.evaluation import by_part
     from reproven.training.prepared import prepare
 

@@ -47,9 +47,6 @@ def die_at(function: str, count: int, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    from reproven.arithmetic import profiles
-
-    profiles.enter(profiles.PORTABLE)
     die_at(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     from reproven.cli import main
 

@@ -15,10 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "src"))  #
 
 
 def slow(seconds: float, last: int, file: str) -> None:
-    """Enters the portable profile, and has training sleep after every step, and wait at one for a file."""
-    from reproven.arithmetic import profiles
-
-    profiles.enter(profiles.PORTABLE)
+    """Has training sleep after every step, and wait at one for a file."""
     from reproven.training.prepared import Prepared
 
     original = Prepared.steps

@@ -21,10 +21,10 @@ WINGS = (
     *(
         "_version",
         "errors",
-        "blocks",
-        "networks",
         "arithmetic",
         "operations",
+        "blocks",
+        "networks",
         "own",
         "files",
         "serving",

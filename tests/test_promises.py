@@ -124,21 +124,22 @@ def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) 
 
 
 def test_a_row_alone_is_predicted_as_in_its_table() -> None:
-    """Holds wherever MKL is told to give every CPU the same bits."""
+    """In native arithmetic it holds wherever MKL is told to give every CPU the same bits."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
-        "import torch\n"
+        "from itertools import product\n"
         "from reproven import Recipe\n"
-        "from reproven.training import evaluation\n"
+        "from reproven.arithmetic.profiles import PROFILES\n"
+        "from reproven.files.front import predicted\n"
         "from reproven.training.prepared import prepare\n"
-        "for hidden in ((10, 10), (50,), (7, 3, 5)):\n"
-        "    made = prepare(Recipe(hidden=hidden, epochs=2))\n"
+        "for hidden, profile in product(((10, 10), (50,), (7, 3, 5)), PROFILES):\n"
+        "    made = prepare(Recipe(hidden=hidden, epochs=2, profile=profile))\n"
         "    for _ in made.steps(): pass\n"
-        "    X = torch.from_numpy(made.dataset.table.X)\n"
-        "    whole = evaluation.predictions(made.model(), X)\n"
+        "    X = made.dataset.table.X\n"
+        "    whole = predicted(made.model(), X, profile)\n"
         "    for rows in (1, 2, 3, 16, 300):\n"
         "        for start in range(0, len(X), 37):\n"
-        "            part = evaluation.predictions(made.model(), X[start : start + rows])\n"
+        "            part = predicted(made.model(), X[start : start + rows], profile)\n"
         "            assert (part == whole[start : start + rows]).all(), (hidden, rows, start)\n"
     )
     arithmetic = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"}

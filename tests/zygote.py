@@ -38,10 +38,7 @@ LARGEST = 2**17  # bytes of a request
 
 
 def import_reproven() -> dict[str, str]:
-    """Imports the package, in portable arithmetic; returns what that sets in the environment."""
-    from reproven.arithmetic import profiles
-
-    profiles.enter(profiles.PORTABLE)
+    """Imports the package; returns what that sets in the environment."""
     before = dict(os.environ)
     import reproven
 
@@ -114,12 +111,8 @@ def main(control: socket.socket, name: str) -> None:
     imported = import_reproven()
     del sys.path[0]
     program = serve(control)["program"]
-    from reproven.arithmetic import profiles
-
     for variable, value in imported.items():
         os.environ.setdefault(variable, value)
-    profiles._BEFORE.clear()
-    profiles._set(profiles.PORTABLE_VARIABLES)
     runpy.run_path(program, run_name="__main__")
 
 

@@ -13,6 +13,11 @@ _JIT: Any = torch.jit  # which has no types
 BLOCK = 256  # rows; part of what predictions are, like the weights
 
 
+def is_followed(X: Tensor) -> bool:
+    """Whether torch follows what is computed, to trace or export it."""
+    return bool(_JIT.is_tracing()) or isinstance(X.shape[0], torch.SymInt) or torch.compiler.is_exporting()
+
+
 def in_blocks(network: nn.Module, X: Tensor) -> Tensor:
     """What a network puts out, (rows, outputs), a row's bits not depending on how many rows stand beside it.
 

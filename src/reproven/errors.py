@@ -26,6 +26,22 @@ class DataError(ReprovenError):
     """A table cannot be read or trained on."""
 
 
+class Unproved(ReprovenError):
+    """An operation of torch that has not been proved to give the same bits on every machine.
+
+    Attributes:
+        operation: Its name in torch.
+        how: In which form it is asked for, where other forms are proved.
+    """
+
+    def __init__(self, operation: str, how: str = "") -> None:
+        asked = f"{operation} {how}".strip()
+        super().__init__(
+            f"Portable arithmetic does not have {asked}. Train in torch's own: --profile native."
+        )
+        self.operation, self.how = operation, how
+
+
 class StoreError(ReprovenError):
     """The MLflow tracking store or registry cannot be asked, or does not hold what is sought."""
 

@@ -6,14 +6,17 @@ the weights of `torch.manual_seed(seed); Network()`. Nothing here trains, reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reproven.blocks import in_blocks
+from reproven.arithmetic.profiles import usual
+from reproven.blocks import in_blocks, is_followed
+from reproven.errors import Unproved
+from reproven.operations.takeover import computing
 
 #: What an encoding's `code` says: the number itself; and what its `fill` and `code` say of what is missing,
 #: a number that no float32 and no place of a level is.
@@ -156,10 +159,14 @@ class Regressor(nn.Module):
         They are (rows,), or (rows, targets) where there are several. Of columns that are no plain numbers,
         `columns.Schema.numbers` makes raw features.
         """
-        found = in_blocks(self.network, self.standardise(raw)).squeeze(1)
-        if "target_mean" not in self._buffers:
-            return found
-        return in_unit(found, self.target_mean, self.target_scale)
+
+        def predicted(raw: Tensor) -> Tensor:
+            found = in_blocks(self.network, self.standardise(raw)).squeeze(1)
+            if "target_mean" not in self._buffers:
+                return found
+            return in_unit(found, self.target_mean, self.target_scale)
+
+        return _as_usual(predicted, raw)
 
 
 class Classifier(nn.Module):
@@ -210,7 +217,22 @@ class Classifier(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         """The probability of each class, (rows, classes) float32, for raw features as for a regressor."""
-        return probabilities(in_blocks(self.network, self.standardise(raw)))
+        return _as_usual(lambda raw: probabilities(in_blocks(self.network, self.standardise(raw))), raw)
+
+
+def _as_usual(compute: Callable[[Tensor], Tensor], raw: Tensor) -> Tensor:
+    """In the arithmetic that is usual in this process, so that whoever asks has the same bits.
+
+    A network that asks for what portable arithmetic does not have was trained in torch's own, and predicts in
+    it; so does what torch follows to export it.
+    """
+    if is_followed(raw) or raw.device.type != "cpu":
+        return compute(raw)
+    try:
+        with computing(usual()):
+            return compute(raw)
+    except Unproved:
+        return compute(raw)
 
 
 def _hold(model: nn.Module, numbers: Mapping[str, Tensor | None]) -> None:

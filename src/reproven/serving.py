@@ -2,8 +2,7 @@
 
 MLflow's own PyTorch wrapper rounds a table to float32 before the model sees it, and unpickles freely.
 This one hands over the float64 columns that the model was trained on, and reads the file safely. The
-MLmodel file names this module, so it is never renamed or moved. It imports torch late: a server has not
-imported it yet, and so answers in portable arithmetic, as `reproven predict` does.
+MLmodel file names this module, so it is never renamed or moved.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproven.arithmetic import profiles
 from reproven.errors import DataError, RevivalError
 from reproven.own.trust import trust
 
@@ -36,9 +34,7 @@ class ServedModel:
         Raises:
             MlflowException: A value cannot be taken; names column and row. MLflow's server answers with 400.
         """
-        import torch
-
-        from reproven.files.front import answer, raw_of
+        from reproven.files.front import answer, predicted, raw_of
 
         try:
             raw = raw_of(self.model, table, "The table")
@@ -46,8 +42,7 @@ class ServedModel:
             from mlflow.exceptions import MlflowException
 
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        with torch.inference_mode():
-            return answer(self.model, self.model(torch.from_numpy(raw)).numpy())
+        return answer(self.model, predicted(self.model, raw))
 
 
 def _load_pyfunc(path: str) -> ServedModel:
@@ -56,7 +51,6 @@ def _load_pyfunc(path: str) -> ServedModel:
     Raises:
         RevivalError: The file is not a model of this package.
     """
-    profiles.prefer(profiles.PORTABLE)
     from reproven.files.front import OwnModel
     from reproven.files.models import read_described
     from reproven.files.names import MODEL

@@ -6,17 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
+import arm64
 import reproven
 from conftest import ROOT, Cli
 from reproven import Recipe, train
-from reproven.arithmetic import operations, profiles
 from reproven.errors import InvalidInput
 
 DIGESTS = ROOT / "tests" / "cpu_digests.py"
@@ -24,11 +23,13 @@ CPUS = ("Haswell-v4", "SandyBridge", "EPYC-Rome", "Opteron_G5", "Skylake-Server"
 Digests = dict[str, dict[str, str]]
 
 
-def digests(*arguments: str, cpu: str | None = None, cwd: Path = ROOT, **variables: str) -> Digests:
+def digests(
+    *arguments: str, cpu: str | None = None, cwd: Path = ROOT, variables: Mapping[str, str] | None = None
+) -> Digests:
     """What cpu_digests.py prints in a process of its own, on this machine's CPU or an emulated one."""
     emulator = ["qemu-x86_64", "-cpu", cpu] if cpu else []
     command = [*emulator, sys.executable, str(DIGESTS), *arguments]
-    environment = {**os.environ, **variables}
+    environment = {**os.environ, **(variables or {})}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
     found: Digests = json.loads(done.stdout)
@@ -78,22 +79,23 @@ def test_native_arithmetic_does_depend_on_the_cpu() -> None:
     assert found[0]["sgd module"]["final weights"] != found[1]["sgd module"]["final weights"]
 
 
-USERS_VARIABLES: list[dict[str, Any]] = [
-    {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "3"},
-    {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
-    {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "true", "OPENBLAS_NUM_THREADS": "2"},
-    {"PYTHONHASHSEED": "1", "LC_ALL": "C"},
-]
+#: What a user's machine may have set.
+OTHERWISE = {
+    "OMP_NUM_THREADS": "7",
+    "MKL_NUM_THREADS": "3",
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_DYNAMIC": "FALSE",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "LC_ALL": "C",
+    "PYTHONHASHSEED": "1",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F",
+}
 
 
-ALL_AT_ONCE = {name: value for variables in USERS_VARIABLES for name, value in variables.items()}
-
-
-@pytest.mark.parametrize(
-    "variables", [ALL_AT_ONCE, *(pytest.param(each, marks=pytest.mark.slow) for each in USERS_VARIABLES)]
-)
-def test_variables_of_the_user_change_no_bit(variables: dict[str, Any], here: Digests) -> None:
-    assert digests("--quick", **variables).items() <= here.items()
+def test_variables_of_the_user_change_no_bit(here: Digests) -> None:
+    assert digests("--quick", variables=OTHERWISE).items() <= here.items()
 
 
 def test_the_working_directory_changes_no_bit(here: Digests, elsewhere: Digests) -> None:
@@ -101,58 +103,46 @@ def test_the_working_directory_changes_no_bit(here: Digests, elsewhere: Digests)
 
 
 @pytest.mark.slow
-def test_in_portable_arithmetic_sgd_is_still_a_stock_loop_s() -> None:
-    which = ("-k", "sgd or notebook or lr", "tests/training/test_loop.py")
-    command = [sys.executable, "-m", "pytest", "-q", *which]
-    environment = {**os.environ, **profiles.PORTABLE_VARIABLES}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "10 passed" in done.stdout
+@pytest.mark.skipif(bool(arm64.missing()), reason=arm64.missing() or "all is there")
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_arm64_with_an_older_torch_ends_in_the_same_bits(threads: str, here: Digests) -> None:
+    command, environment = arm64.python()
+    environment |= {"OMP_NUM_THREADS": threads}
+    done = subprocess.run(
+        [*command, str(DIGESTS)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == here
 
 
-def test_the_square_root_is_correctly_rounded() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(100_000, generator=generator) * 10 ** (torch.rand(100_000, generator=generator) * 60 - 30)
-    expected = np.sqrt(x.numpy().astype(np.longdouble)).astype(np.float32)
-    assert np.array_equal(operations.sqrt(profiles.PORTABLE)(x).numpy(), expected)
-
-
-def test_the_command_line_is_portable_by_default(fresh_cli: Cli) -> None:
+def test_the_command_line_is_portable_by_default(cli: Cli) -> None:
     for arguments, profile in (((), "portable"), (("--profile", "native"), "native")):
-        done = fresh_cli("train", "--epochs", "1", "--json", "--experiment", "profiles", *arguments)
+        done = cli("train", "--epochs", "1", "--json", "--experiment", "profiles", *arguments)
         said = json.loads(done.stdout)
         assert said["profile"] == profile
         files = Path(said["artifact_uri"])
         assert Recipe.from_json((files / "recipe.json").read_text()).profile == profile
         environment: dict[str, Any] = json.loads((files / "environment.json").read_text())
         assert environment["profile"] == profile
-        branch = environment["torch"]["mkl_cbwr_branch"]
-        assert (branch == 3) == (profile == "portable")
+        assert environment.get("arithmetic") == ("nearest float32" if profile == "portable" else None)
 
 
-@pytest.mark.skipif(profiles.in_force() == profiles.PORTABLE, reason="this process is portable")
-def test_a_process_that_imported_torch_records_what_it_is(uri: str) -> None:
-    run = train(Recipe(epochs=1), tracking_uri=uri, experiment="profiles")
-    recipe = Recipe.from_json((Path(run.artifact_uri) / "recipe.json").read_text())
-    assert (run.profile, recipe.profile) == ("native", "native")
-    with pytest.raises(InvalidInput, match=r"this process computes in the native one. Call reproven\.enter"):
-        train(Recipe(epochs=1, profile="portable"), tracking_uri=uri)
+def test_a_process_that_imported_torch_is_portable_too(uri: str) -> None:
+    for asked, profile in ((None, "portable"), ("native", "native"), ("portable", "portable")):
+        run = train(Recipe(epochs=1, profile=asked), tracking_uri=uri, experiment="profiles")
+        recipe = Recipe.from_json((Path(run.artifact_uri) / "recipe.json").read_text())
+        assert (run.profile, recipe.profile) == (profile, profile)
 
 
-def test_enter_makes_a_fresh_process_portable() -> None:
-    code = (
-        "import reproven; reproven.enter('portable')\n"
-        "from reproven.arithmetic import profiles; print(profiles.in_force())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "portable\n"
-
-
-@pytest.mark.skipif(profiles.in_force() == profiles.PORTABLE, reason="this process is portable")
-def test_enter_refuses_where_it_comes_too_late() -> None:
-    with pytest.raises(InvalidInput, match=r"native one. Call reproven\.enter\('portable'\) before anything"):
-        reproven.enter("portable")
+def test_enter_says_what_is_usual_in_a_process(uri: str) -> None:
     reproven.enter("native")
+    try:
+        assert train(Recipe(epochs=1), tracking_uri=uri, experiment="profiles").profile == "native"
+        asked = Recipe(epochs=1, profile="portable")
+        assert train(asked, tracking_uri=uri, experiment="profiles").profile == "portable"
+    finally:
+        reproven.enter("portable")
+    assert train(Recipe(epochs=1), tracking_uri=uri, experiment="profiles").profile == "portable"
 
 
 def test_enter_refuses_a_profile_that_there_is_not() -> None:

@@ -12,7 +12,7 @@ def test_the_threads_that_torch_computes_with_are_told() -> None:
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            told = environment.describe()["torch"]
+            told = environment.describe("portable")["torch"]
             assert (told["threads"], told["interop_threads"]) == (threads, torch.get_num_interop_threads())
     finally:
         torch.set_num_threads(before)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from operating import CASES, drawn
+from reproven.errors import Unproved
 from reproven.operations import takeover
 from reproven.operations.exact import is_exact
-from reproven.operations.takeover import OURS, Unproved, in_force
+from reproven.operations.takeover import OURS, in_force
 from reproven.operations.tensors import takes_float64
 
 #: Cases whose numbers are drawn from the normal distribution, in another way than torch draws them.

@@ -184,13 +184,18 @@ def test_a_module_that_changed_after_its_import_is_refused(brought: Path, own: s
         ),
         ("nets:Doubled", "nets:Doubled has the parameter last.weight of torch.float64, but must have"),
         ("nets:Putting", "nets:Putting uses put_, of which there is no deterministic form"),
+        (
+            "nets:Unproved",
+            r"nets:Unproved, given .* asks in nets.py, line \d+ for hardswish \(in its Hardswish\)\. It has",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_told_before_a_run_is_made(
     name: str, words: str, brought: Path, uri: str
 ) -> None:
+    profile = "native" if "deterministic" in words else None
     with pytest.raises(OwnCodeError, match=words):
-        train(Recipe(network=name, epochs=1), tracking_uri=uri, experiment="refused")
+        train(Recipe(network=name, epochs=1, profile=profile), tracking_uri=uri, experiment="refused")
     assert not list((brought / "state").rglob("run.json"))
 
 
@@ -220,7 +225,7 @@ def test_arguments_that_are_not_taken_are_named(
 def test_an_operation_that_is_not_deterministic_is_allowed_and_recorded(
     brought: Path, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(network="nets:Putting", epochs=1, allow_nondeterministic=True)
+    recipe = Recipe(network="nets:Putting", epochs=1, allow_nondeterministic=True, profile="native")
     made = train(recipe, tracking_uri=own)
     environment = json.loads((Path(made.artifact_uri) / "environment.json").read_text())
     assert environment["nondeterministic"] == ["put_"]

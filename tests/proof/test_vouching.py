@@ -146,7 +146,7 @@ FILES: Mapping[tuple[str, str], Callable[[Path], Any]] = {
     ("inputs.json", "the commit, and its tag"): commit,
     ("inputs.json", "the commit alone"): within("inputs.json", lambda v: v["code"].update(commit="0" * 40)),
     ("environment.json", "the CPU"): within("environment.json", lambda v: v.update(cpu="another")),
-    ("environment.json", "the profile"): within("environment.json", lambda v: v.update(profile="portable")),
+    ("environment.json", "the profile"): within("environment.json", lambda v: v.update(profile="native")),
     ("losses.csv", "a loss, and its metric"): lambda b: a_loss(b, everywhere=True),
     ("losses.csv", "a loss alone"): lambda b: a_loss(b, everywhere=False),
     ("weights.csv", "a digest in the middle"): lambda b: replaced(

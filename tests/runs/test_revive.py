@@ -20,9 +20,10 @@ import torch
 from conftest import QUICK
 from reproven import Trained, predict, revive
 from reproven.errors import DataError, InvalidInput, RevivalError, StoreError
+from reproven.files.front import predicted
 from reproven.store.store import Store
 from reproven.tables import data
-from reproven.training import building, evaluation
+from reproven.training import building
 from reproven.training.prepared import prepare
 
 
@@ -40,7 +41,7 @@ def expected() -> np.ndarray:
     prepared = prepare(QUICK)
     for _ in prepared.steps():
         pass
-    return evaluation.predictions(prepared.model(), torch.from_numpy(prepared.dataset.table.X))
+    return predicted(prepared.model(), prepared.dataset.table.X)
 
 
 def sources(run: Trained) -> list[tuple[str, str | None]]:

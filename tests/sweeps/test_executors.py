@@ -91,7 +91,7 @@ import multiprocessing, signal, threading, time
 from reproven.sweeps import executors
 
 context = multiprocessing.get_context("spawn")
-executors._begin("native", {}, context.Event())
+executors._begin({}, context.Event())
 lock = context.Lock()
 lock.acquire()
 

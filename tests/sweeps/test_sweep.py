@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from conftest import ROOT, Cli
 from forked_workers import forked_workers
 from reproven import Study, Swept, audit, draw, export, import_, promote, replay, sweep
-from reproven.arithmetic import profiles
 from reproven.errors import DataError, InvalidInput
 from reproven.sweeps.places import executor_problems
 from reproven.sweeps.proposals import Curve, Score, pruning, rounds
@@ -43,7 +42,7 @@ def four(uri: str) -> Swept:
 
 def alone(cli: Cli, *options: str) -> str:
     """Where the files of a run lie that `reproven train` made, in the arithmetic of this process."""
-    own = ("--epochs", "2", "--profile", profiles.in_force())
+    own = ("--epochs", "2")
     done = cli("train", *options, *own, "--experiment", "alone", "--json")
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)["artifact_uri"])

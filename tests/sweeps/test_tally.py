@@ -20,7 +20,7 @@ from sweeping import study
 
 
 def complete(recipe: Recipe) -> Completed:
-    return completed(recipe, taken_up=None)
+    return completed(recipe)
 
 
 def jobs(asked: Study, *rates: str, tally: Tally) -> list[Job]:
@@ -39,7 +39,7 @@ def test_runs_stand_in_the_order_in_which_they_came_up_each_once_and_later_ones_
         ("1e-3", 1),
         ("1e-3", 2),
     ]
-    assert all(job.earlier == () and job.profile == "portable" for job in first)
+    assert all(job.earlier == () and job.recipe.profile == "portable" for job in first)
     assert tally.new(first) == first
     ended = [
         job.child(FINISHED, metrics={"test_rmse": float(n)}, curve=(9.0, float(n)))

@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 
 from reproven import Recipe
 from reproven.arithmetic import profiles
-from reproven.errors import InvalidInput
 from reproven.tables import data
 from reproven.training.completed import completed
 
@@ -23,8 +22,6 @@ SWEEP = (
     "reproven.sweep(reproven.Study(base={'epochs': '1'}), tracking_uri=uri, experiment=name, jobs=1)"
     ".runs[0].run_id"
 )
-PORTABLE_TRAIN = TRAIN.replace("epochs=1", "epochs=1, profile='portable'")
-PORTABLE_SWEEP = SWEEP.replace("'epochs': '1'", "'profile': 'portable'")
 
 
 def in_a_process(first: str, calls: tuple[str, ...], uri: str, name: str) -> list[Any]:
@@ -49,7 +46,12 @@ def in_a_process(first: str, calls: tuple[str, ...], uri: str, name: str) -> lis
     [
         ("", (SWEEP, TRAIN), "portable"),
         pytest.param("", (TRAIN, SWEEP), "portable", marks=pytest.mark.slow),
-        pytest.param("import torch", (SWEEP, TRAIN), "native", marks=pytest.mark.slow),
+        pytest.param(
+            "import torch, reproven; reproven.enter('native')",
+            (SWEEP, TRAIN),
+            "native",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_train_and_sweep_mean_the_same_run_whether_torch_is_there_or_not(
@@ -59,49 +61,31 @@ def test_train_and_sweep_mean_the_same_run_whether_torch_is_there_or_not(
         run = client.get_run(run_id)
         files = Path(run.info.artifact_uri)
         recipe = Recipe.from_json((files / "recipe.json").read_text())
-        expected = completed(Recipe(epochs=1), taken_up=profile).recipe
+        expected = completed(Recipe(epochs=1, profile=profile)).recipe
         assert run.data.tags["reproven.recipe.sha256"] == recipe.sha256 == expected.sha256
         assert recipe.profile == profile
         assert json.loads((files / "environment.json").read_text())["profile"] == profile
 
 
-def test_a_profile_that_comes_too_late_is_refused_by_both(uri: str, client: MlflowClient) -> None:
-    calls = (PORTABLE_TRAIN, PORTABLE_SWEEP)
-    for told in in_a_process("import torch", calls, uri, "too late"):
-        assert "profile is portable, but this process computes in the native one. Call reproven.ent" in told
-    assert client.get_experiment_by_name("too late") is None
-
-
 def test_a_recipe_is_completed_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom reproven import Recipe\nfrom reproven.training.completed import completed\n"
-        "completed(Recipe(), taken_up=None)\nassert 'torch' not in sys.modules"
+        "completed(Recipe())\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "there", "profile"),
+    ("asked", "device", "profile"),
     [
-        (None, "cpu", None, "portable"),
-        (None, "cpu", "portable", "portable"),
-        (None, "cpu", "native", "native"),
-        ("native", "cpu", None, "native"),
-        ("native", "cpu", "native", "native"),
-        (None, "cuda", None, "native"),
-        (None, "cuda", "portable", "native"),
-        (None, "auto", None, "portable"),
+        (None, "cpu", "portable"),
+        ("native", "cpu", "native"),
+        (None, "cuda", "native"),
+        (None, "auto", "portable"),
     ],
 )
-def test_the_profile_follows_from_recipe_device_and_process(
-    asked: str | None, device: str, there: str | None, profile: str
-) -> None:
-    assert profiles.chosen(asked, device, there) == profile
-
-
-def test_native_is_refused_where_portable_is_in_force() -> None:
-    with pytest.raises(InvalidInput, match=r"profile is native, but this process .* Unset ATEN_CPU_CAP"):
-        profiles.chosen("native", "cpu", "portable")
+def test_the_profile_follows_from_recipe_and_device(asked: str | None, device: str, profile: str) -> None:
+    assert profiles.chosen(asked, device) == profile
 
 
 def test_what_is_handed_out_is_the_same_run_and_finds_its_table(tmp_path: Path) -> None:
@@ -109,9 +93,9 @@ def test_what_is_handed_out_is_the_same_run_and_finds_its_table(tmp_path: Path) 
     path = Path("houses.csv")
     rows = ["a,b", *(f"{x},{y}" for x, y in zip(frame.X[:, 0], frame.y, strict=True))]
     path.write_text("\n".join(rows))
-    found = completed(Recipe(data="houses.csv", target="b"), taken_up="portable")
+    found = completed(Recipe(data="houses.csv", target="b"))
     assert found.recipe.data == "houses.csv"
     assert found.handed_out.data == str(tmp_path / "houses.csv")
-    again = completed(found.handed_out, taken_up="portable")
+    again = completed(found.handed_out)
     assert again.recipe == found.recipe
-    assert completed(Recipe(), taken_up="portable").handed_out.data == "boston"
+    assert completed(Recipe()).handed_out.data == "boston"

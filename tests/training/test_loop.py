@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import networks
+from reproven.arithmetic.profiles import PROFILES
+from reproven.operations.takeover import computing
 from reproven.recipes.recipe import Recipe
 from reproven.tables import data
 from reproven.training.loop import unstable
@@ -37,6 +40,13 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("rmsprop", {}),
     ("rmsprop", {"centered": True, "momentum": 0.9, "weight_decay": 0.01, "alpha": 0.9}),
 ]
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Either arithmetic, in which the stock loop computes too."""
+    with computing(request.param):
+        yield request.param
 
 
 def stock_network(variant: str, seed: int) -> nn.Module:
@@ -75,18 +85,21 @@ def equal_weights(one: nn.Module, other: nn.Module) -> bool:
 @pytest.mark.parametrize("variant", CLASSES)
 @pytest.mark.parametrize(("optimizer", "options"), OPTIONS)
 def test_losses_and_weights_are_those_of_a_stock_loop(
-    variant: str, optimizer: str, options: dict[str, Any]
+    variant: str, optimizer: str, options: dict[str, Any], profile: str
 ) -> None:
-    prepared = prepare(Recipe(variant=variant, optimizer=optimizer, lr=0.002, epochs=4, **options))
+    asked = Recipe(variant=variant, optimizer=optimizer, lr=0.002, epochs=4, profile=profile, **options)
+    prepared = prepare(asked)
     network = stock_network(variant, 12)
     stock = TORCH[optimizer](network.parameters(), lr=0.002, **options)
     assert losses_of(prepared) == stock_losses(network, stock, *prepared.parts["train"], epochs=4)
     assert equal_weights(prepared.state.network, network)
 
 
-def test_layers_have_their_own_learning_rates() -> None:
+def test_layers_have_their_own_learning_rates(profile: str) -> None:
     rates = (("hidden", 0.0001), ("regression", 0.01))
-    prepared = prepare(Recipe(variant="sequential", optimizer="adam", layer_lr=rates, epochs=4))
+    prepared = prepare(
+        Recipe(variant="sequential", optimizer="adam", layer_lr=rates, epochs=4, profile=profile)
+    )
     network: Any = stock_network("sequential", 12)
     groups = [
         {"params": network.hidden.parameters(), "lr": 0.0001},
@@ -96,8 +109,8 @@ def test_layers_have_their_own_learning_rates() -> None:
     assert losses_of(prepared) == stock_losses(network, stock, *prepared.parts["train"], epochs=4)
 
 
-def test_layers_without_a_rate_take_lr() -> None:
-    prepared = prepare(Recipe(layer_lr=(("hidden1", 0.01),), lr=0.0005, epochs=4))
+def test_layers_without_a_rate_take_lr(profile: str) -> None:
+    prepared = prepare(Recipe(layer_lr=(("hidden1", 0.01),), lr=0.0005, epochs=4, profile=profile))
     network: Any = stock_network("module", 12)
     others = [p for name, p in network.named_parameters() if not name.startswith("hidden1.")]
     groups = [{"params": network.hidden1.parameters(), "lr": 0.01}, {"params": others}]
@@ -105,11 +118,11 @@ def test_layers_without_a_rate_take_lr() -> None:
     assert losses_of(prepared) == stock_losses(network, stock, *prepared.parts["train"], epochs=4)
 
 
-def test_the_notebook_s_experiment_has_the_notebook_s_bits() -> None:
+def test_the_notebook_s_experiment_has_the_notebook_s_bits(profile: str) -> None:
     table = data.load("boston")
     X = torch.from_numpy(StandardScaler().fit_transform(table.X).astype(np.float32))
     y = torch.from_numpy(table.y.astype(np.float32))
-    prepared = prepare(Recipe(test_size=0))
+    prepared = prepare(Recipe(test_size=0, profile=profile))
     network = stock_network("module", 12)
     stock = torch.optim.SGD(network.parameters(), lr=0.001)
     assert losses_of(prepared) == stock_losses(network, stock, X, y, epochs=30)

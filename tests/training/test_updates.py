@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
 
 from reproven import networks
+from reproven.arithmetic.profiles import PROFILES
 from reproven.errors import InvalidInput
+from reproven.operations.takeover import computing
 from reproven.recipes.choices import OTHER_OPTIMIZERS
 from reproven.recipes.recipe import Recipe
 from reproven.training.prepared import prepare
@@ -56,23 +59,33 @@ def stock(
     return losses, list(network.parameters())
 
 
-def same(recipe: Recipe, kind: str, **how: Any) -> None:
-    made = prepare(recipe)
-    losses = [step.loss for step in made.steps()]
-    expected, weights = stock(kind, *made.parts["train"], **how)
-    assert losses == expected
-    assert all(torch.equal(a, b) for a, b in zip(made.state.network.parameters(), weights, strict=True))
+Same = Callable[..., None]
+
+
+@pytest.fixture(params=PROFILES)
+def same(request: pytest.FixtureRequest) -> Same:
+    """Compares a recipe with a stock loop, in either arithmetic."""
+
+    def compare(recipe: Recipe, kind: str, **how: Any) -> None:
+        made = prepare(replace(recipe, profile=request.param))
+        losses = [step.loss for step in made.steps()]
+        with computing(request.param):
+            expected, weights = stock(kind, *made.parts["train"], **how)
+        assert losses == expected
+        assert all(torch.equal(a, b) for a, b in zip(made.state.network.parameters(), weights, strict=True))
+
+    return compare
 
 
 KINDS = {name.lower(): name for name in dir(torch.optim)}
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER_OPTIMIZERS if name != "muon"])
-def test_an_optimizer_of_torch_is_its_own(name: str) -> None:
+def test_an_optimizer_of_torch_is_its_own(name: str, same: Same) -> None:
     same(Recipe(optimizer=name, lr=0.01, epochs=EPOCHS), KINDS[name], lr=0.01)
 
 
-def test_its_arguments_are_handed_on() -> None:
+def test_its_arguments_are_handed_on(same: Same) -> None:
     arguments = {"momentum_decay": 0.1, "betas": [0.8, 0.9], "weight_decay": 0.01}
     recipe = Recipe(optimizer="nadam", optimizer_args=arguments, lr=0.01, epochs=EPOCHS)
     same(recipe, "NAdam", lr=0.01, momentum_decay=0.1, betas=(0.8, 0.9), weight_decay=0.01)
@@ -96,7 +109,7 @@ def test_muon_takes_matrices_alone_and_says_so() -> None:
     ],
 )
 def test_a_schedule_is_torchs(
-    optimizer: str, name: str, arguments: dict[str, Any], per: str, schedule: Schedule
+    optimizer: str, name: str, arguments: dict[str, Any], per: str, schedule: Schedule, same: Same
 ) -> None:
     recipe = Recipe(
         optimizer=optimizer,
@@ -109,7 +122,7 @@ def test_a_schedule_is_torchs(
     same(recipe, KINDS[optimizer], schedule=schedule, per=per, lr=0.01)
 
 
-def test_one_cycle_moves_the_momentum_too() -> None:
+def test_one_cycle_moves_the_momentum_too(same: Same) -> None:
     recipe = Recipe(optimizer="sgd", momentum=0.9, lr=0.01, epochs=EPOCHS, schedule="OneCycleLR")
     assert recipe.schedule_per == "step"
 
@@ -139,7 +152,7 @@ def test_a_plateau_is_seen_by_the_validation_error() -> None:
 
 
 @pytest.mark.parametrize("norm", [0.5, 1e9])
-def test_gradients_are_clipped_as_torch_does(norm: float) -> None:
+def test_gradients_are_clipped_as_torch_does(norm: float, same: Same) -> None:
     same(Recipe(lr=0.01, epochs=EPOCHS, clip_norm=norm), "SGD", lr=0.01, clip=norm)
 
 

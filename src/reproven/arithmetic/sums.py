@@ -38,9 +38,8 @@ def product(a: np.ndarray, b: np.ndarray, *, over: int = 1) -> np.ndarray:
     value = np.asarray(A @ B)
     if over != 1:
         value /= over
-    roundings = A.shape[-1] + 1
     size = sqrt(_squares(A) * _squares(B)) if value.size <= _SMALL else _sizes(A, B)
-    bound = roundings * U * _SLACK / over * size
+    bound = (A.shape[-1] + 1) * U * _SLACK / over * size
     return nearest(value, bound, lambda places: _refined(A, B, over, places))
 
 
@@ -91,7 +90,7 @@ def gathered(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
 
 
 def _squares(x: np.ndarray) -> float:
-    flat = x.reshape(-1)
+    flat = x.ravel(order="K")  # a view, whatever the order of the axes
     return float(np.dot(flat, flat))
 
 
@@ -118,27 +117,35 @@ def _refined(A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndar
 
 def _nearest_to_sums(terms: np.ndarray, over: int) -> np.ndarray:
     """The nearest float32 to sums of float64 numbers, (sums, terms), divided by a whole number."""
+    value = terms.sum(axis=1) / over
+    bound = (terms.shape[1] + 1) * U * _SLACK / over * np.abs(terms).sum(axis=1)
+    return nearest(value, bound, lambda places: _closer(terms[places], over))
+
+
+def _closer(terms: np.ndarray, over: int) -> np.ndarray:
     value, error = _twice_as_precise(terms)
-    value = value / over
-    bound = (2 * U * np.abs(value) + error / over) * _SLACK
+    if over != 1:
+        value = value / over
+        error = error / over + U * np.abs(value)
+    return nearest(value, error * _SLACK, lambda places: _exactly(terms[places], over))
 
-    def exactly(places: Places) -> np.ndarray:
-        return np.array(
-            [nearest_to(sum(map(Fraction, terms[one].tolist()), Fraction()) / over) for one in places[0]],
-            np.float32,
-        )
 
-    return nearest(value, bound, exactly)
+def _exactly(terms: np.ndarray, over: int) -> np.ndarray:
+    found = [nearest_to(sum(map(Fraction, one.tolist()), Fraction()) / over) for one in terms]
+    return np.array(found, np.float32)
 
 
 def _twice_as_precise(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums as if computed in twice the precision, and how far they are from the exact ones at most.
 
+    What each addition loses is a number itself; where none loses anything, as is usual for sums of numbers
+    of about one size, the sum is exact, though it may lie half way between two float32.
+
     Source: Ogita, Rump & Oishi (2005), "Accurate sum and dot product", SIAM Journal on Scientific Computing
         26(6), algorithm 4.4 and proposition 4.5, with the additions in a tree.
     """
-    size, count = np.abs(terms).sum(axis=1), terms.shape[1]
-    left = np.zeros(len(terms))
+    count = terms.shape[1]
+    left, lost = np.zeros(len(terms)), np.zeros(len(terms))
     while terms.shape[1] > 1:
         if terms.shape[1] % 2:
             terms = np.concatenate([terms, np.zeros((len(terms), 1))], axis=1)
@@ -146,6 +153,8 @@ def _twice_as_precise(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a, b = terms[:, :half], terms[:, half:]
         terms = a + b
         of_b = terms - a
-        left += ((a - (terms - of_b)) + (b - of_b)).sum(axis=1)
+        rest = (a - (terms - of_b)) + (b - of_b)
+        left += rest.sum(axis=1)
+        lost += np.abs(rest).sum(axis=1)
     value = terms[:, 0] + left if count else left
-    return value, 2 * U * np.abs(value) + 2 * (2 * count * U) ** 2 * size
+    return value, np.where(lost > 0, U * np.abs(value) + 2 * count * U * lost, 0)

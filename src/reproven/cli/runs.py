@@ -75,7 +75,6 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
       reproven train --data houses.csv --target price --drop id
       reproven train --register-model boston-mlp --alias champion
     """
-    profiles.prefer(profiles.chosen(recipe.profile, recipe.device))
     with importing():
         from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train
@@ -94,7 +93,6 @@ def weights(blueprint: Blueprint, as_json: bool, **asked: Any) -> None:
       reproven weights --network testnet --init by_layer --seed 13
       reproven weights --network conv --init normal:mean=0,std=1 --init-bias 0.1 --seed 12
     """
-    profiles.prefer(profiles.PORTABLE)
     with importing():
         from reproven.runs.weights import weights as run_weights
 
@@ -160,7 +158,7 @@ def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> N
       reproven predict models:/boston-mlp@champion houses.csv
       reproven predict model.pth houses.csv --json
     """
-    profiles.prefer(profile)
+    profiles.enter(profile)
     with importing():
         from reproven.runs.predict import predict as run_predict
 

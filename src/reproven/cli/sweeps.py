@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproven.arithmetic import profiles
 from reproven.cli.group import FINDING, main
 from reproven.cli.reading import (
     DATA,
@@ -248,7 +247,6 @@ def draw(runs: list[str], data: str | None, as_json: bool, **asked: Any) -> None
     Example:
       reproven draw 5aafbec3d5a143a98e4a0f1a1b4ff1f1
     """
-    profiles.prefer(profiles.PORTABLE)
     with importing():
         from reproven.proof.draw import draw as run_draw
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from reproven.arithmetic.profiles import meanwhile
 from reproven.errors import OwnCodeError
 from reproven.files.columns import Schema, numeric
 from reproven.files.names import MADE_OF, OF_ENCODING, OF_FEATURES, OF_TARGET, SCHEMA
@@ -188,6 +189,19 @@ def outputs_of(schema: Schema | None) -> list[tuple[str, str]]:
     if schema.classes:
         return [(schema.targets[0].name, "string"), *((f"P({name})", "float") for name in schema.classes)]
     return [(column.name, "float") for column in schema.targets]
+
+
+def predicted(model: Model, raw: np.ndarray, profile: str | None = None) -> np.ndarray:
+    """What a whole model predicts, float32; it is in evaluation mode.
+
+    Args:
+        model: A regressor or a classifier, on the CPU.
+        raw: What `raw_of` makes.
+        profile: Of the arithmetic; None takes the usual one.
+    """
+    with torch.inference_mode(), meanwhile(profile):
+        found: np.ndarray = model(torch.from_numpy(raw)).numpy()
+    return found
 
 
 def answer(model: Model, predicted: np.ndarray) -> np.ndarray | pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -19,12 +20,17 @@ from reproven.errors import InvalidInput
 #: Packages whose versions can change a run's bits or its record.
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "pyyaml")
 
+_MKL_CBWR_BRANCH = 1  # of mkl_types.h
 _COPIES = 4  # the weights, their gradients, and two moments
 MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
 
 
-def describe() -> dict[str, Any]:
-    """Python, packages, torch's build and threads, libraries, CPU and operating system, as JSON values."""
+def describe(profile: str) -> dict[str, Any]:
+    """Python, packages, torch's build and threads, libraries, CPU and operating system, as JSON values.
+
+    Args:
+        profile: Of the arithmetic that is computed in.
+    """
     import torch
 
     built = torch.__config__.show()
@@ -38,7 +44,7 @@ def describe() -> dict[str, Any]:
             "cuda": torch.version.cuda,
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "mkl": "".join(re.findall(r"Math Kernel Library Version (\S+)", built)),
-            "mkl_cbwr_branch": profiles.mkl_branch(),
+            "mkl_cbwr_branch": _mkl_branch(),
             "onednn": "".join(re.findall(r"MKL-DNN v(\S+)", built)),
             "onednn_enabled": torch.backends.mkldnn.enabled,
             "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -46,13 +52,25 @@ def describe() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
         },
-        "profile": profiles.in_force(),
+        "profile": profile,
+        **({"arithmetic": profiles.PORTABLE_ARITHMETIC} if profile == profiles.PORTABLE else {}),
         "variables": {name: os.environ[name] for name in profiles.VARIABLES if name in os.environ},
         "cpu": _cpu_model(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def _mkl_branch() -> int | None:
+    """MKL's conditional numerical reproducibility branch, as mkl_cbwr_get reports it; None without MKL."""
+    import torch
+
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        return int(ctypes.CDLL(str(library)).mkl_serv_cbwr_get(_MKL_CBWR_BRANCH))
+    except (OSError, AttributeError):
+        return None
 
 
 @cache

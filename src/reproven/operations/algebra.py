@@ -36,19 +36,26 @@ def _plus(added: Array, found: Array, beta: float, alpha: float) -> Array:
     return found + (added if beta == 1 else added * found.dtype.type(beta))
 
 
+def _product(a: Array, b: Array) -> Array:
+    if a.shape[-1] != b.shape[-2]:
+        shapes = f"({a.shape[-2]}x{a.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})"
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied {shapes}")  # as torch says it
+    return sums.product(a, b)
+
+
 def _times(a: Array, b: Array) -> Array:
-    return sums.product(a, b[:, None])[:, 0]
+    return _product(a, b[:, None])[:, 0]
 
 
 TABLE |= {
-    "mm": in_bfloat16_too(on_arrays(sums.product)),
-    "bmm": on_arrays(sums.product),
+    "mm": in_bfloat16_too(on_arrays(_product)),
+    "bmm": on_arrays(_product),
     "mv": on_arrays(_times),
     "dot": on_arrays(lambda a, b: _times(a[None], b)[0]),
     "addmm": in_bfloat16_too(
-        on_arrays(lambda c, a, b, beta=1, alpha=1: _plus(c, sums.product(a, b), beta, alpha))
+        on_arrays(lambda c, a, b, beta=1, alpha=1: _plus(c, _product(a, b), beta, alpha))
     ),
-    "baddbmm": on_arrays(lambda c, a, b, beta=1, alpha=1: _plus(c, sums.product(a, b), beta, alpha)),
+    "baddbmm": on_arrays(lambda c, a, b, beta=1, alpha=1: _plus(c, _product(a, b), beta, alpha)),
     "addmv": on_arrays(lambda c, a, b, beta=1, alpha=1: _plus(c, _times(a, b), beta, alpha)),
 }
 for _name in tuple(TABLE):

@@ -28,9 +28,9 @@ _MOVED = """
 """
 _COMPARED = """
     all allclose any argmax argmin bitwise_and bitwise_not bitwise_or bitwise_xor count_nonzero eq equal
-    ge gt is_same_size isfinite isinf isnan le logical_and logical_not logical_or logical_xor lt max min
-    minimum maximum fmax fmin amax amin aminmax ne nonzero searchsorted bucketize sign sgn signbit
-    max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d
+    ge gt is_same_size nextafter isfinite isinf isnan le logical_and logical_not logical_or logical_xor
+    lt max min minimum maximum fmax fmin amax amin aminmax ne nonzero searchsorted bucketize sign sgn
+    signbit max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d
 """
 _ROUNDED = """
     abs ceil clamp clamp_max clamp_min div floor floor_divide hardtanh hardtanh_backward leaky_relu

@@ -205,6 +205,11 @@ def _convolution(
 ) -> Tensor:
     if transposed:
         raise UnprovedForm("transposed, where others are proved")
+    if x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * groups:
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {[*weight.shape]}, expected input of {weight.ndim} "
+            f"dimensions to have {weight.shape[1] * groups} channels, but got input of size {[*x.shape]}"
+        )
     s, p, d = (_each(one, weight.ndim - 2) for one in (stride, padding, dilation))
     return tensor(windows.convolved(floats(x), floats(weight), floats_or_none(bias), s, p, d, groups))
 

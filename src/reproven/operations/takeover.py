@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from threading import RLock
 from typing import Any
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from reproven.arithmetic.profiles import PORTABLE
+from reproven.errors import Unproved
 from reproven.operations import algebra, chance, criteria, indexing, layers, pointwise
 from reproven.operations.exact import is_exact
 from reproven.operations.tensors import Operation, UnprovedForm
@@ -28,20 +30,17 @@ OURS: Mapping[str, Operation] = {
     for name, compute in table.items()
 }
 _lock, _depth = RLock(), 0
-_library: Any = None
+_held = ExitStack()
 
 
-class Unproved(Exception):
-    """An operation whose bits nobody has proved.
+def computing(profile: str | None) -> AbstractContextManager[None]:
+    """Inside of it, torch computes in a profile: portable as `in_force` says, native as it comes."""
+    return in_force() if profile == PORTABLE else nullcontext()
 
-    Attributes:
-        operation: Its name in torch.
-        how: In which form it is asked for, where other forms are proved.
-    """
 
-    def __init__(self, operation: str, how: str = "") -> None:
-        super().__init__(f"{operation} {how}".strip())
-        self.operation, self.how = operation, how
+def at_hand(profile: str | None) -> AbstractContextManager[None]:
+    """Inside of it, `computing` costs next to nothing; other code may run inside too, portable or not."""
+    return _registered() if profile == PORTABLE else nullcontext()
 
 
 @contextmanager
@@ -51,37 +50,41 @@ def in_force() -> Iterator[None]:
     Raises:
         Unproved: From within, where an operation is asked for that has not been proved.
     """
-    global _depth, _library
+    with _registered(), np.errstate(all="ignore"):
+        yield
+
+
+@contextmanager
+def _registered() -> Iterator[None]:
+    global _depth, _held
     with _lock:
         if _depth == 0:
-            _library = _taken_over()
+            _held = _taken_over()
         _depth += 1
     try:
-        with np.errstate(all="ignore"), sdpa_kernel(SDPBackend.MATH), _in_one_way():
-            yield
+        yield
     finally:
         with _lock:
             _depth -= 1
             if _depth == 0:
-                _library._destroy()
-                _library = None
+                _held.close()
 
 
-@contextmanager
-def _in_one_way() -> Iterator[None]:
-    """Has torch do in one way what its versions, or training and evaluation, do in several."""
-    own: Any = torch.nn.init
-    was = torch.backends.mha.get_fastpath_enabled(), own._no_grad_trunc_normal_
+def _taken_over() -> ExitStack:
+    """Takes torch's kernels over, and returns what gives them back."""
+    held = ExitStack()
+    held.callback(_kernels()._destroy)
+    # in one way what torch's versions, or training and evaluation, do in several
+    held.enter_context(sdpa_kernel(SDPBackend.MATH))
+    held.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
     torch.backends.mha.set_fastpath_enabled(False)
+    own: Any = torch.nn.init
+    held.callback(setattr, own, "_no_grad_trunc_normal_", own._no_grad_trunc_normal_)
     own._no_grad_trunc_normal_ = chance.truncate
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(was[0])
-        own._no_grad_trunc_normal_ = was[1]
+    return held
 
 
-def _taken_over() -> Any:
+def _kernels() -> Any:
     torch_library: Any = torch.library  # which has no types
     found = torch_library.Library("aten", "IMPL")
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reproven.errors import OwnCodeError, ReprovenError
+from reproven.errors import OwnCodeError, ReprovenError, Unproved
 from reproven.own.sources import is_own_file
 
 
@@ -23,10 +23,25 @@ def blaming(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except Unproved as error:
+        asked = f"{error.operation}{_module(error)}{error.how and ', '}{error.how}"
+        raise OwnCodeError(
+            f"{what} asks{_where(error)} for {asked}. It has not been proved to give the same bits on every "
+            "machine. Use something else, or train in torch's own arithmetic: --profile native."
+        ) from error
     except ReprovenError:
         raise
     except Exception as error:  # own code may raise anything
         raise OwnCodeError(f"{what} failed{_where(error)}: {type(error).__name__}: {_line(error)}") from error
+
+
+def _module(error: BaseException) -> str:
+    """The innermost module of torch that was being computed."""
+    from torch import nn  # which is there, if one of its modules is computed
+
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [one for frame in frames if isinstance(one := frame.f_locals.get("self"), nn.Module)]
+    return f" (in its {type(modules[-1]).__name__})" if modules else ""
 
 
 def _line(error: BaseException) -> str:

@@ -91,6 +91,10 @@ def _try(name: str, network: nn.Module, X: Tensor, y: Tensor, *, outputs: int, l
     with blaming(f"The gradient of {name}"):
         parameters = [one for one in network.parameters() if one.requires_grad]
         torch.autograd.grad(value, parameters, allow_unused=True)
+    with blaming(f"{name}, in evaluation,"), torch.inference_mode():
+        network.eval()
+        network(X)
+        network.train()
 
 
 @contextmanager

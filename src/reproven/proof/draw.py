@@ -112,7 +112,7 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
         epochs_at = record.outcome.epochs_at
         pictures.outcome(folder, losses, histograms, label, epochs_at=epochs_at)
         if MODEL in found.manifest.files:
-            pictures.predictions(folder, _predictions(found, dataset), known)
+            pictures.predictions(folder, _predictions(found, dataset, recipe.profile), known)
         for at, histogram in histograms.items():
             moment = moments.get(at, found.snapshot.start_time)
             pictures.weights(folder, at, epochs_at(at), moment, histogram, owner=found.source)
@@ -122,14 +122,12 @@ def _drawn(found: Evidence, store: Store, table: str | None) -> Drawn:
     return Drawn(run_id=found.source, state=DRAWN)
 
 
-def _predictions(found: Evidence, dataset: Dataset) -> Predictions:
+def _predictions(found: Evidence, dataset: Dataset, profile: str | None) -> Predictions:
     """Observed and predicted values by part, from the run's model."""
-    import torch
-
-    from reproven.training.evaluation import predictions
+    from reproven.files.front import predicted
 
     model, X = revive(found.folder / MODEL), dataset.table.X
     return {
-        part: (dataset.observed[part], predictions(model, torch.from_numpy(X[rows])))
+        part: (dataset.observed[part], predicted(model, X[rows], profile))
         for part, rows in dataset.parts.items()
     }

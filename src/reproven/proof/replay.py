@@ -203,7 +203,7 @@ def _train(found: Evidence, store: Store, made: Prepared, how: _How) -> Verdict:
     from reproven.training.history import History, inputs_of
 
     state = code.code_state()
-    inputs = inputs_of(made, code.code(state), environment.describe())
+    inputs = inputs_of(made, code.code(state), environment.describe(str(made.recipe.profile)))
     parent, experiment = shown_under(found, store)
     plan = conduct.planned(
         made,

@@ -17,7 +17,10 @@ IDENTICAL, DIVERGED, INCONCLUSIVE, TAMPERED = "IDENTICAL", "DIVERGED", "INCONCLU
 EXIT_CODES: Mapping[str, int] = {IDENTICAL: 0, INCONCLUSIVE: 3, DIVERGED: 1, TAMPERED: 4}
 
 #: What another machine or torch may well change: a result that differs then proves nothing.
-_UNFAIR = ("environment.torch.version", "environment.torch.git", "environment.machine", "environment.profile")
+_UNFAIR = (
+    *("environment.torch.version", "environment.torch.git", "environment.machine", "environment.profile"),
+    "environment.arithmetic",
+)
 _UNFAIR_IN_NATIVE = ("environment.cpu", "environment.gpu", "environment.torch.cpu_capability")
 _SHOWN = 8  # inputs that are named in words; all are in the JSON
 

@@ -187,8 +187,8 @@ OPTIONS: Mapping[str, Option] = {
         "nothing where it differs."
     ),
     "profile": typed.choice(
-        "Arithmetic: the same bits on every x86-64 CPU, or torch as it comes; portable where the "
-        "device is cpu and none is given.",
+        "Arithmetic: the same bits on every machine, or torch as it comes; portable where the device "
+        "is cpu and none is given.",
         PROFILES,
     ),
 }

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from reproven.errors import DataError, InvalidInput, name_among
-from reproven.files.front import Model, answer, array_of, raw_of
+from reproven.files.front import Model, answer, array_of, predicted, raw_of
 from reproven.recipes.options import problems_in_python
 from reproven.recipes.settings import OPTIONS
 from reproven.runs.revive import revive
 from reproven.tables.arrays import holds_features, read_features
 from reproven.tables.frames import read_file
-from reproven.training import evaluation
 
 Say = Callable[[str], None]
 
@@ -79,13 +77,13 @@ def predict(
             f"{name_among(missing[0], frame.columns)}"
         )
     raw = raw_of(model, frame, str(table))
-    return model.target, answer(model, evaluation.predictions(model, torch.from_numpy(raw)))
+    return model.target, answer(model, predicted(model, raw))
 
 
 def _of_array(model: Model, source: str) -> np.ndarray | pd.DataFrame:
     """Predictions for an array: as the model takes it, or a column for each feature of a table."""
     raw = raw_of(model, _columns(model, read_features(source), source), source)
-    return answer(model, evaluation.predictions(model, torch.from_numpy(raw)))
+    return answer(model, predicted(model, raw))
 
 
 def _columns(model: Model, X: np.ndarray, source: str) -> np.ndarray | pd.DataFrame:

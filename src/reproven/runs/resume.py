@@ -148,7 +148,7 @@ def _same_trial(book: Logbook, data: str | None) -> Prepared:
                 [f"The run {book.plan.name} would not stay one run. {told} Put it back, or train anew."]
             )
     made = prepare(replace(recorded.recipe, data=data or book.plan.table))
-    now = inputs_of(made, code.code(code.code_state()), environment.describe())
+    now = inputs_of(made, code.code(code.code_state()), environment.describe(str(made.recipe.profile)))
     if apart := changes.changes(recorded, now):
         told = "; ".join(changes.change_words(change) for change in apart)
         raise InvalidInput(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
@@ -146,7 +145,6 @@ def train(
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
-    profiles.prefer(profiles.chosen(recipe.profile, recipe.device))
     from reproven.runs import conduct
     from reproven.training.history import History, inputs_of
     from reproven.training.prepared import prepare
@@ -158,7 +156,7 @@ def train(
     remarks = [*made.dataset.table.remarks, *([table] if isinstance(table, str) else [])]
     for remark in remarks:
         say(remark)
-    inputs = inputs_of(made, code.code(state), environment.describe())
+    inputs = inputs_of(made, code.code(state), environment.describe(str(made.recipe.profile)))
     store = None if offline else Store(tracking_uri)
     if store is not None and parent is None:
         parent, around = enclosing(store)

@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from reproven.arithmetic.profiles import PORTABLE
 from reproven.files import disk, models, names
 from reproven.files.names import ENVIRONMENT
 from reproven.files.texts import json_text
 from reproven.machine import code, environment
+from reproven.operations.takeover import computing
 from reproven.recipes.blueprint import Blueprint
 from reproven.store.address import without_credentials
 from reproven.store.children import enclosing
@@ -60,7 +62,8 @@ def weights(
         InvalidInput: The scheme does not fit the network, as `dirac` and a linear layer.
         StoreError: The store refuses.
     """
-    network = build_blueprint(blueprint)
+    with computing(PORTABLE):
+        network = build_blueprint(blueprint)
     found = weight_histograms(network, blueprint.bins)
     scheme = blueprint.init.partition(":")[0]
     figure = figures.weights({"": found}, f"Initial weights of {blueprint.network}, {blueprint.init}")
@@ -81,7 +84,7 @@ def weights(
         run.describe(params=blueprint.to_dict(), tags=tags)
         models.write_torch(folder / names.STATE_DICT, network.state_dict())
         disk.write_text(folder / names.HISTOGRAMS, json_text({"0": as_json(found)}))
-        disk.write_text(folder / ENVIRONMENT, json_text(environment.describe()))
+        disk.write_text(folder / ENVIRONMENT, json_text(environment.describe(PORTABLE)))
         disk.write_bytes(folder / names.FIGURES / "weights.png", figures.png(figure))
         now = int(time.time() * 1000)
         write_image(folder, figures.pixels(figure), key="weights", step=0, timestamp=now, owner=run.id)

@@ -28,7 +28,12 @@ from reproven.machine.environment import package_version
 PACKAGES = ("torch", "mlflow", "numpy", "pandas")
 #: This package's modules that it imports; a test follows their imports.
 MODULES = (
-    *("__init__", "_version", "errors", "networks", "serving", "arithmetic", "arithmetic.profiles"),
+    *("__init__", "_version", "errors", "networks", "serving"),
+    *("arithmetic", "arithmetic.formulas", "arithmetic.functions", "arithmetic.profiles"),
+    *("arithmetic.rounding", "arithmetic.sampling", "arithmetic.sums", "arithmetic.windows"),
+    *("operations", "operations.algebra", "operations.chance", "operations.criteria", "operations.exact"),
+    *("operations.indexing", "operations.layers", "operations.pointwise", "operations.takeover"),
+    "operations.tensors",
     *("blocks", "files", "files.archive", "files.columns", "files.described", "files.digests", "files.disk"),
     *("files.front", "files.models", "files.names", "files.pickles", "files.shapes"),
     *("own", "own.failing", "own.finding", "own.modules", "own.named", "own.sources", "own.trust"),

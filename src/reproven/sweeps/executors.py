@@ -53,18 +53,17 @@ class Workers:
 
     Attributes:
         slots: How many jobs they train at a time.
-        make: Makes an executor whose processes compute in a profile.
+        make: Makes an executor.
         have_begun: Whether any of them has come as far as its first job.
         running: What has been handed out, and has not come back.
         executors: All that were made, those of which a process was killed among them.
     """
 
     slots: int
-    make: Callable[[str], Executor]
+    make: Callable[[], Executor]
     have_begun: Callable[[], bool] = lambda: True
     running: dict[Future[Child], Job] = field(default_factory=dict)
     executors: list[Executor] = field(default_factory=list)
-    _of: dict[str, Executor] = field(default_factory=dict)  # a profile
 
     def results(self, jobs: Sequence[Job], tick: Tick) -> Iterator[Child]:
         """Trains jobs, and yields what became of each, in the order in which they end.
@@ -76,11 +75,6 @@ class Workers:
         Raises:
             ReprovenError: No process can be started.
         """
-        profiles = sorted({job.profile for job in jobs})
-        for profile in profiles:  # one after the other, so that no more processes compute than were asked for
-            yield from self._results([job for job in jobs if job.profile == profile], profile, tick)
-
-    def _results(self, jobs: Sequence[Job], profile: str, tick: Tick) -> Iterator[Child]:
         waiting, deaths, running = deque(jobs), Counter[str](), self.running
 
         def may_begin() -> bool:
@@ -91,7 +85,7 @@ class Workers:
         while waiting or running:
             while waiting and may_begin():
                 job = waiting.popleft()
-                running[self._submit(profile, job)] = job
+                running[self._submit(job)] = job
             done, _ = wait(running, timeout=_SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
             for future in done:
                 job = running.pop(future)
@@ -106,14 +100,13 @@ class Workers:
                     yield child or job.child(REFUSED, why=why)
             tick()
 
-    def _submit(self, profile: str, job: Job) -> Future[Child]:
+    def _submit(self, job: Job) -> Future[Child]:
         """Hands a job out; an executor of which a process was killed takes none any more, a new one does."""
         for _ in range(2):
             # a process starts when it is handed a job; OSError: it dies as another starts
-            with contextlib.suppress(BrokenProcessPool, KeyError, OSError), processes.of_this_package():
-                return self._of[profile].submit(work, job)
-            self._of[profile] = self.make(profile)
-            self.executors.append(self._of[profile])
+            with contextlib.suppress(BrokenProcessPool, IndexError, OSError), processes.of_this_package():
+                return self.executors[-1].submit(work, job)
+            self.executors.append(self.make())
         died: Future[Child] = Future()
         died.set_exception(BrokenProcessPool("No process lives long enough to be given a job."))
         return died
@@ -149,8 +142,8 @@ def _processes(jobs: int) -> Iterator[Workers]:
     context, variables = multiprocessing.get_context("spawn"), profiles.users_environment()
     begun = context.Event()
 
-    def make(profile: str) -> Executor:
-        return _Processes(jobs, mp_context=context, initializer=_begin, initargs=(profile, variables, begun))
+    def make() -> Executor:
+        return _Processes(jobs, mp_context=context, initializer=_begin, initargs=(variables, begun))
 
     others = set(multiprocessing.active_children())
     found = Workers(slots=jobs, make=make, have_begun=begun.is_set)
@@ -192,13 +185,12 @@ def _called(call: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
     return found
 
 
-def _begin(profile: str, variables: dict[str, str], begun: Event) -> None:
+def _begin(variables: dict[str, str], begun: Event) -> None:
     """Prepares a process of this machine for its jobs."""
     for name in profiles.VARIABLES:
         os.environ.pop(name, None)
         if name in variables:
             os.environ[name] = variables[name]
-    profiles.prefer(profile)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for all of the group: a run notices it itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python waits for a lock that is waited for
     threading.Thread(target=_end_with_parent, name="reproven-parent", daemon=True).start()
@@ -234,7 +226,7 @@ def _cluster(address: str) -> Iterator[Workers]:
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         if not count:
             raise ReprovenError(f"The cluster {address} has no worker. Start some: dask worker …")
-        found = Workers(slots=count, make=lambda profile: client.get_executor(pure=False))
+        found = Workers(slots=count, make=lambda: client.get_executor(pure=False))
         try:
             yield found
         finally:

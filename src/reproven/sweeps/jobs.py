@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from reproven.arithmetic import profiles
 from reproven.logbooks import shelf
 from reproven.recipes.recipe import Recipe
 from reproven.store.address import without_credentials
@@ -65,11 +64,6 @@ class Job:
     study: Study
     tracking: Tracking
     earlier: tuple[Curve, ...] = ()
-
-    @property
-    def profile(self) -> str:
-        """The arithmetic that its process must have taken up."""
-        return profiles.chosen(self.recipe.profile, self.recipe.device)
 
     @property
     def logbook_id(self) -> str:

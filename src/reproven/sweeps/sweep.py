@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
-from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
@@ -90,7 +89,7 @@ def sweep(
     state = code.code_state()
     if require_clean:
         code.require_clean(state)
-    complete = partial(completed, taken_up=profiles.taken_up(), load=cache(data.load))
+    complete = partial(completed, load=cache(data.load))
     remarks: dict[str, None] = {}
     for point in study.corners():
         recipe = study.recipe(point, study.seeds[0])

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from reproven.arithmetic import profiles
 from reproven.errors import Deleted, InvalidInput, RecordError, ReprovenError
 from reproven.logbooks import shelf
 from reproven.machine import signals
@@ -68,7 +67,6 @@ def work(job: Job) -> Child:
 
 def _work(job: Job) -> Child:
     trust.trust(*modules_of(job.recipe.own.values()))  # which whoever asked for the sweep named
-    profiles.prefer(job.profile)  # before Optuna, whose libraries look at the variables too
     curve: list[float] = []
     prune = _prune(job, curve) if job.study.pruner != NO_PRUNING else None
     book = shelf.called(job.logbook_id)

@@ -38,21 +38,19 @@ class Completed:
         return replace(self.recipe, data=self.table.place)
 
 
-def completed(recipe: Recipe, *, taken_up: str | None, load: Callable[..., Table] = data.load) -> Completed:
+def completed(recipe: Recipe, *, load: Callable[..., Table] = data.load) -> Completed:
     """Reads the recipe's table, and fills in what the recipe leaves open.
 
     Args:
         recipe: Its `data` is a name or a path.
-        taken_up: The profile of a process that cannot leave it any more, as `profiles.taken_up` tells it;
-            None where every profile can still be had.
         load: `data.load`, or what remembers the tables that it read.
 
     Raises:
         DataError: The table cannot be trained on, or is not the one that `data_sha256` asks for.
-        InvalidInput: The device is not there, the profile cannot be had, or the loss does not fit the target.
+        InvalidInput: The device is not there, or the loss does not fit the target.
     """
     device = _device(recipe)
-    profile = profiles.chosen(recipe.profile, device, taken_up)
+    profile = profiles.chosen(recipe.profile, device)
     table = load(recipe.data, sha256=recipe.data_sha256, **recipe.of_table)
     if recipe.loss == "bce_with_logits" and table.classes and len(table.classes) != 2:
         raise InvalidInput(
@@ -103,5 +101,4 @@ def _device(recipe: Recipe) -> str:
     """The recipe's device, cpu or cuda; only who wants a GPU pays for torch."""
     if recipe.device == "cpu":
         return recipe.device
-    profiles.prefer(profiles.chosen(recipe.profile, "cpu"))  # asked once more, this process decides alike
     return environment.resolve_device(recipe.device)

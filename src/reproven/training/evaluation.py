@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reproven.arithmetic import functions
 from reproven.blocks import in_blocks
 from reproven.files.texts import json_text
 from reproven.own.failing import blaming
@@ -23,18 +24,6 @@ from reproven.values.metrics import is_key
 Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 #: What measures them: from observed and predicted values of some rows to a number.
 Measure = Callable[[np.ndarray, np.ndarray], float]
-
-
-def predictions(model: nn.Module, raw: Tensor) -> np.ndarray:
-    """What a whole model predicts, float32; it is in evaluation mode.
-
-    Args:
-        model: A regressor or a classifier.
-        raw: Raw features on its device, (rows, features) float64.
-    """
-    with torch.inference_mode():
-        predicted: np.ndarray = model(raw).cpu().numpy()
-    return predicted
 
 
 def told(network: nn.Module, X: Tensor, then: Callable[[Tensor], Tensor]) -> np.ndarray:
@@ -142,8 +131,8 @@ def confusion_text(found: Predictions, classes: Sequence[str]) -> str:
 
 def _log_loss(own: np.ndarray) -> float:
     epsilon = float(np.finfo(np.float32).eps)
-    logs = torch.from_numpy(own).clamp(epsilon, 1 - epsilon).log()
-    return -float(logs.numpy().astype(np.float64).mean())
+    logs = functions.log(np.clip(own, epsilon, 1 - epsilon))
+    return -float(logs.astype(np.float64).mean())
 
 
 def _area(is_it: np.ndarray, scores: np.ndarray) -> float:

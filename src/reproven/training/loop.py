@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from reproven.operations.takeover import at_hand, computing
 from reproven.own.generators import Draws
-from reproven.training.losses import Loss
+from reproven.training.losses import Slopes
 from reproven.training.optimizers import Slots
 from reproven.training.updates import Updates
 from reproven.values.steps import Step
@@ -68,8 +69,9 @@ def steps(
     epochs: int,
     batch_size: int,
     updates: Updates,
-    loss: Loss,
+    slopes: Slopes,
     judged: Sequence[float] = (),
+    profile: str | None = None,
 ) -> Iterator[Step]:
     """Trains from wherever the state stands, and yields after each update.
 
@@ -80,33 +82,34 @@ def steps(
         epochs: Epochs in all, those before the state's included.
         batch_size: Rows in a batch; the last batch of an epoch may be smaller.
         updates: The optimizer, of the network's parameters and the state's slots.
-        loss: What is made small.
+        slopes: Of the network's parameters.
         judged: What was measured after each epoch, by whoever pulls the steps; it grows meanwhile.
+        profile: Of the arithmetic; None for torch's own.
 
     Yields:
         Each update as a `Step`. A loss that is not finite is yielded like any other.
 
     Source: the order of draws is that of torch.utils.data.DataLoader and RandomSampler in torch 2.13.
     """
-    parameters = list(trained(state.network).values())
     per_epoch = -(-len(X) // batch_size)
     state.network.train()
-    while state.epoch < epochs:
-        if state.order is None:
-            state.order = _draw_order(state.generator, len(X))
-        rows = state.order[state.batch * batch_size : (state.batch + 1) * batch_size].to(X.device)
-        with state.own_code():
-            value = loss(state.network(X[rows]), y[rows])
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
-        updates.reach(steps=state.epoch * per_epoch + state.batch, epochs=state.epoch, judged=judged)
-        updates(gradients)
-        epoch, batch = state.epoch, state.batch
-        ends_epoch = batch + 1 == per_epoch
-        if ends_epoch:
-            state.epoch, state.batch, state.order = epoch + 1, 0, None
-        else:
-            state.batch += 1
-        yield Step(epoch * per_epoch + batch, epoch, batch, value.float().item(), ends_epoch)
+    with at_hand(profile):
+        while state.epoch < epochs:
+            if state.order is None:
+                state.order = _draw_order(state.generator, len(X))
+            rows = state.order[state.batch * batch_size : (state.batch + 1) * batch_size].to(X.device)
+            with computing(profile):
+                with state.own_code():
+                    value, gradients = slopes(X[rows], y[rows])
+                updates.reach(steps=state.epoch * per_epoch + state.batch, epochs=state.epoch, judged=judged)
+                updates(gradients)
+            epoch, batch = state.epoch, state.batch
+            ends_epoch = batch + 1 == per_epoch
+            if ends_epoch:
+                state.epoch, state.batch, state.order = epoch + 1, 0, None
+            else:
+                state.batch += 1
+            yield Step(epoch * per_epoch + batch, epoch, batch, value, ends_epoch)
 
 
 def _draw_order(generator: torch.Generator, rows: int) -> Tensor:

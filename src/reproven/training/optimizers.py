@@ -2,7 +2,7 @@
 
 They give the bits of torch's own (the oracle tests compare every one), and are written out here for two
 reasons: constructing a torch.optim optimizer imports torch._dynamo, which takes longer than training the
-default network, and bits that are equal on every CPU need a square root of our own choice.
+default network, and what a step costs shows there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from torch import Tensor
 #: What an optimizer keeps of one parameter between two updates, by torch.optim's names.
 Slots = dict[str, Any]
 Update = Callable[..., None]
-SquareRoot = Callable[[Tensor], Tensor]
 
 
 def sgd(
@@ -56,7 +55,6 @@ def adam(
     eps: float,
     weight_decay: float,
     amsgrad: bool,
-    sqrt: SquareRoot,
 ) -> None:
     """Adam with L2 penalty. Writes `param` and `slots`.
 
@@ -65,7 +63,7 @@ def adam(
     """
     if weight_decay:
         grad = grad.add(param, alpha=weight_decay)
-    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, sqrt=sqrt)
+    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
 
 
 def adamw(
@@ -78,7 +76,6 @@ def adamw(
     eps: float,
     weight_decay: float,
     amsgrad: bool,
-    sqrt: SquareRoot,
 ) -> None:
     """Adam with decoupled weight decay. Writes `param` and `slots`.
 
@@ -87,7 +84,7 @@ def adamw(
     """
     if weight_decay:
         param.mul_(1 - lr * weight_decay)
-    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, sqrt=sqrt)
+    _adam_step(param, grad, slots, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
 
 
 def _adam_step(
@@ -99,7 +96,6 @@ def _adam_step(
     betas: tuple[float, float],
     eps: float,
     amsgrad: bool,
-    sqrt: SquareRoot,
 ) -> None:
     if not slots:
         names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
@@ -114,7 +110,7 @@ def _adam_step(
         second_moment = slots["max_exp_avg_sq"]
     bias_correction1 = 1 - beta1 ** slots["step"]
     bias_correction2 = 1 - beta2 ** slots["step"]
-    denominator = (sqrt(second_moment) / bias_correction2**0.5).add_(eps)
+    denominator = (second_moment.sqrt() / bias_correction2**0.5).add_(eps)
     param.addcdiv_(slots["exp_avg"], denominator, value=-(lr / bias_correction1))
 
 
@@ -129,7 +125,6 @@ def rmsprop(
     weight_decay: float,
     momentum: float,
     centered: bool,
-    sqrt: SquareRoot,
 ) -> None:
     """RMSprop, centered (Graves) and with momentum where asked. Writes `param` and `slots`.
 
@@ -145,7 +140,7 @@ def rmsprop(
     if centered:
         grad_avg = slots["grad_avg"].lerp_(grad, 1 - alpha)
         square_avg = square_avg.addcmul(grad_avg, grad_avg, value=-1)
-    denominator = sqrt(square_avg).add_(eps)
+    denominator = square_avg.sqrt().add_(eps)
     if momentum:
         buffer = slots["momentum_buffer"].mul_(momentum).addcdiv_(grad, denominator)
         param.add_(buffer, alpha=-lr)

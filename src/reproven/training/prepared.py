@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from reproven import networks
-from reproven.arithmetic import operations, profiles
 from reproven.errors import InvalidInput
 from reproven.files.front import Front, Model
 from reproven.files.names import MADE_OF
+from reproven.operations.takeover import computing
 from reproven.own import trying
 from reproven.own.failing import blaming
 from reproven.own.finding import find_function
@@ -36,7 +36,7 @@ from reproven.training import evaluation, loop, optimizers
 from reproven.training.building import build
 from reproven.training.completed import completed
 from reproven.training.loop import State
-from reproven.training.losses import Loss, loss_of
+from reproven.training.losses import Loss, loss_of, slopes_of
 from reproven.training.updates import Updates
 from reproven.values.metrics import choosing_metric, loss_label, more_is_better
 from reproven.values.steps import Step
@@ -95,8 +95,11 @@ class Prepared:
                 epochs=recipe.epochs,
                 batch_size=recipe.batch_size,
                 updates=self.updates(),
-                loss=self.loss,
+                slopes=slopes_of(
+                    self.state.network, self.loss, named=str(recipe.loss), profile=recipe.profile
+                ),
                 judged=judged,
+                profile=recipe.profile,
             )
 
     @cached_property
@@ -118,8 +121,8 @@ class Prepared:
                 optimizer=recipe.optimizer,
                 rates=optimizers.learning_rates(list(parameters), recipe.lr, recipe.layer_lr),
                 options=recipe.optimizer_options,
-                sqrt=operations.sqrt(str(recipe.profile)),
                 clip_norm=recipe.clip_norm,
+                profile=recipe.profile,
                 schedule=self._schedule(),
             )
         except (TypeError, ValueError) as error:
@@ -160,7 +163,7 @@ class Prepared:
         Raises:
             OwnCodeError: The user's own network fails.
         """
-        with self._evaluating():
+        with self._evaluating(), computing(self.recipe.profile):
             return {
                 part: (y, evaluation.told(self.state.network, self.parts[part][0], self._then))
                 for part, y in self.dataset.observed.items()
@@ -231,7 +234,8 @@ class Prepared:
 
 
 def _state(recipe: Recipe, dataset: Dataset) -> State:
-    network = build(recipe, inputs=dataset.width, outputs=_outputs(recipe, dataset))
+    with computing(recipe.profile):
+        network = build(recipe, inputs=dataset.width, outputs=_outputs(recipe, dataset))
     draws = _draws(recipe, "training") if recipe.own else None
     return State.fresh(network.to(recipe.device), seed=recipe.seed, draws=draws)
 
@@ -261,7 +265,7 @@ def prepare(recipe: Recipe) -> Prepared:
         Untrusted, OwnCodeError: The user's own code cannot be had, or cannot be trained.
     """
     before, sources = set(sys.modules), sources_of(modules_of(recipe.own.values()))  # as they are imported
-    found = completed(recipe, taken_up=profiles.in_force())
+    found = completed(recipe)
     recipe, table, device = found.recipe, found.table, found.recipe.device
     dataset = dataset_of(recipe, table)
     parts = {name: dataset.tensors(rows) for name, rows in dataset.parts.items()}
@@ -283,16 +287,17 @@ def prepare(recipe: Recipe) -> Prepared:
 def _tried(made: Prepared) -> list[str]:
     """The operations of the user's own code that have no deterministic form, if any are allowed."""
     recipe, draws = made.recipe, _draws(made.recipe, "training")
-    found = trying.nondeterministic(
-        recipe.network_name,
-        made.state.network,
-        draws,
-        *made.parts["train"],
-        batch_size=recipe.batch_size,
-        outputs=_outputs(recipe, made.dataset),
-        loss=made.loss,
-        is_allowed=bool(recipe.allow_nondeterministic),
-    )
+    with computing(recipe.profile):
+        found = trying.nondeterministic(
+            recipe.network_name,
+            made.state.network,
+            draws,
+            *made.parts["train"],
+            batch_size=recipe.batch_size,
+            outputs=_outputs(recipe, made.dataset),
+            loss=made.loss,
+            is_allowed=bool(recipe.allow_nondeterministic),
+        )
     if made.state.draws is not None:
         made.state.draws.lends_all = draws.lends_all
     if recipe.metrics:

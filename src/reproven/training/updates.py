@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reproven.arithmetic.profiles import PORTABLE
+from reproven.arithmetic.rules import RULES
 from reproven.training.optimizers import UPDATES, Slots
 from reproven.training.schedule import Schedule
+
+#: Of one parameter; None where the loss does not depend on it.
+Gradient = Tensor | np.ndarray | None
 
 
 class Updates:
@@ -24,7 +30,7 @@ class Updates:
         optimizer: One of `choices.OPTIMIZERS` or `choices.OTHER_OPTIMIZERS`.
         rates: Learning rate of each parameter.
         options: The optimizer's other options, by torch's names.
-        sqrt: The square root of the written-out rules that take one.
+        profile: Of the arithmetic; in portable, the rules that are written out work on arrays.
         clip_norm: The norm of all gradients together, from which on they are scaled down; None for none.
         schedule: The arguments of a `Schedule` beside its optimizer; None where rates stay.
 
@@ -40,14 +46,14 @@ class Updates:
         optimizer: str,
         rates: Sequence[float],
         options: Mapping[str, Any],
-        sqrt: Any = None,
+        profile: str | None = None,
         clip_norm: float | None = None,
         schedule: Mapping[str, Any] | None = None,
     ) -> None:
         self._parameters, self._slots, self._clip_norm = parameters, slots, clip_norm
-        self._rule = UPDATES.get(optimizer)
+        self._rule = (RULES if profile == PORTABLE else UPDATES).get(optimizer)
+        self._on_arrays = profile == PORTABLE
         self._names = ("lr", *options)
-        self._fixed = {} if optimizer == "sgd" else {"sqrt": sqrt}
         self._schedule: Schedule | None = None
         self._torch: torch.optim.Optimizer | None = None
         if self._rule is not None and schedule is None:
@@ -64,7 +70,7 @@ class Updates:
 
     def _options(self) -> list[dict[str, Any]]:
         """What the rule takes for each parameter, as it holds now."""
-        return [{name: group[name] for name in self._names} | self._fixed for group in self._groups]
+        return [{name: group[name] for name in self._names} for group in self._groups]
 
     def _share_slots(self, optimizer: torch.optim.Optimizer) -> None:
         """Makes the slots what torch's optimizer keeps of each parameter."""
@@ -78,27 +84,47 @@ class Updates:
         if self._schedule is not None and self._schedule.reach(steps=steps, epochs=epochs, judged=judged):
             self._taken = self._options()
 
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+    def __call__(self, gradients: Sequence[Gradient]) -> None:
         """Changes the parameters by their gradients; those that have none stay."""
         if self._clip_norm is not None:
-            gradients = clipped(gradients, self._clip_norm)
+            gradients = clipped([_tensor(one) for one in gradients], self._clip_norm)
+        if self._rule is not None and self._on_arrays:
+            self._by_rule_on_arrays(gradients)
+            return
         if self._rule is not None:
             with torch.no_grad():
                 self._by_rule(gradients)
             return
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _tensor(gradient)
         self._torch.step()  # type: ignore[union-attr]
         for parameter in self._parameters:
             parameter.grad = None
 
-    def _by_rule(self, gradients: Sequence[Tensor | None]) -> None:
+    def _by_rule_on_arrays(self, gradients: Sequence[Gradient]) -> None:
+        rule: Any = self._rule
+        for parameter, gradient, slots, taken in zip(
+            self._parameters, gradients, self._slots, self._taken, strict=True
+        ):
+            if gradient is not None:
+                held = {name: one.numpy() if isinstance(one, Tensor) else one for name, one in slots.items()}
+                given = gradient.numpy() if isinstance(gradient, Tensor) else gradient
+                rule(parameter.detach().numpy(), given, held, **taken)
+                for name, one in held.items():
+                    if name not in slots or not isinstance(one, np.ndarray):
+                        slots[name] = torch.from_numpy(one) if isinstance(one, np.ndarray) else one
+
+    def _by_rule(self, gradients: Sequence[Gradient]) -> None:
         rule: Any = self._rule
         for parameter, gradient, slots, taken in zip(
             self._parameters, gradients, self._slots, self._taken, strict=True
         ):
             if gradient is not None:
                 rule(parameter, gradient, slots, **taken)
+
+
+def _tensor(gradient: Gradient) -> Tensor | None:
+    return torch.from_numpy(gradient) if isinstance(gradient, np.ndarray) else gradient
 
 
 def clipped(gradients: Sequence[Tensor | None], norm: float) -> list[Tensor | None]:

@@ -13,7 +13,10 @@ from reproven.values.record import Inputs
 _NOT_COMPARED = ("installed", "variables", "system")
 
 #: Facts that change no bit in the portable profile, which is there so that they do not.
-_PORTABLE_AGAINST = ("cpu", "gpu", "torch.interop_threads")
+_PORTABLE_AGAINST = (
+    *("cpu", "gpu", "machine", "torch.threads", "torch.interop_threads", "torch.cpu_capability"),
+    *("torch.mkl", "torch.mkl_cbwr_branch", "torch.onednn", "torch.onednn_enabled"),
+)
 
 _MISSING = "missing"
 
