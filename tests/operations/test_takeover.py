@@ -16,7 +16,7 @@ from operating import CASES, drawn
 from reproven.errors import Unproved
 from reproven.operations import takeover
 from reproven.operations.exact import is_exact
-from reproven.operations.takeover import OURS, in_force
+from reproven.operations.takeover import OURS, as_it_comes, at_hand, in_force
 from reproven.operations.tensors import takes_float64
 
 #: Cases whose numbers are drawn from the normal distribution, in another way than torch draws them.
@@ -149,6 +149,19 @@ def test_torch_is_as_it_came_afterwards_also_after_an_error_and_within_another()
     assert torch.equal(a @ b, before)
     assert not torch.equal(ours, before)
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_what_is_computed_beside_a_training_is_as_it_comes() -> None:
+    a, b = drawn(64, 300), drawn(300, 64)
+    before = a @ b
+    with at_hand("portable"):
+        with as_it_comes():
+            assert torch.equal(a @ b, before)
+            assert a.cumsum(0).shape == a.shape
+        assert not torch.equal(a @ b, before)
+    with at_hand("native"), as_it_comes():
+        assert torch.equal(a @ b, before)
+    assert torch.equal(a @ b, before)
 
 
 def test_threads_may_be_in_force_together() -> None:

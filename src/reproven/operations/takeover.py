@@ -55,6 +55,20 @@ def in_force() -> Iterator[None]:
 
 
 @contextmanager
+def as_it_comes() -> Iterator[None]:
+    """Inside of it, torch is as it comes, though it is `at_hand` around: for what a user computes beside."""
+    with _lock:
+        is_taken = _depth > 0
+        if is_taken:
+            _held.close()
+        try:
+            yield
+        finally:
+            if is_taken:
+                _held.push(_taken_over().pop_all())
+
+
+@contextmanager
 def _registered() -> Iterator[None]:
     global _depth, _held
     with _lock:

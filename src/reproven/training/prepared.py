@@ -20,7 +20,7 @@ from reproven import networks
 from reproven.errors import InvalidInput
 from reproven.files.front import Front, Model
 from reproven.files.names import MADE_OF
-from reproven.operations.takeover import computing
+from reproven.operations.takeover import as_it_comes, computing
 from reproven.own import trying
 from reproven.own.failing import blaming
 from reproven.own.finding import find_function
@@ -186,7 +186,8 @@ class Prepared:
             OwnCodeError: One of these fails.
         """
         own = {plain_name(name): find_function(name) for name in self.recipe.metrics}
-        return evaluation.by_part(found, self.dataset.table.targets, own)
+        with as_it_comes() if own else nullcontext():
+            return evaluation.by_part(found, self.dataset.table.targets, own)
 
     def _then(self, outputs: Tensor) -> Tensor:
         """The network's outputs, (rows, outputs) float32, as predictions."""
