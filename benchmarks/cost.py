@@ -4,7 +4,8 @@ Training: a tracked run of 10,000 steps against the bare stock loop of the same 
 a checkpoint after each epoch of 4 steps against none. Width: a tracked run on a table of 20,000 rows and 20
 features against the stock loop that looks at both parts after every epoch as the run does, and against the
 bare one (`--widths` measures this alone); and its own steps with digests and journal against the steps alone
-(`--recording`).
+(`--recording`); all of that in torch's own arithmetic on one thread, on both sides; and steps in portable
+arithmetic against those (`--arithmetics`).
 Process: `python src train` against bare imports, and against the same work written as the MLflow
 documentation shows. Each pair takes turns (A B A B …); the median of the pairs' ratios is printed with the
 smallest and the largest. Nothing here is a test: no time is asserted anywhere.
@@ -21,12 +22,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import reproven
 
-reproven.enter("portable")  # the default of a run, for both sides, and before torch is there
+reproven.enter("native")  # for both sides: what tracking costs, not what portable arithmetic does
 
 import numpy as np
 import pandas as pd
@@ -154,6 +156,17 @@ def recording(pairs: int) -> None:
         compare(f"steps recorded, hidden {shown} / the same steps alone", with_it, without, pairs=pairs)
 
 
+def arithmetics(pairs: int) -> None:
+    """What the steps of narrow and of wide networks take in portable and in native arithmetic."""
+    for hidden, epochs in WIDTHS:
+        recipe = wide(hidden, epochs)
+        shown = ",".join(map(str, hidden))
+        portable, native = (
+            partial(steps, replace(recipe, profile=profile), recorded=False) for profile in profiles.PROFILES
+        )
+        compare(f"steps in portable, hidden {shown} / in native arithmetic", portable, native, pairs=pairs)
+
+
 def process(*command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", *command],
@@ -171,14 +184,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default 5)")
     parser.add_argument("--widths", action="store_true", help="networks of three widths alone")
     parser.add_argument("--recording", action="store_true", help="what recording adds to their steps alone")
+    parser.add_argument("--arithmetics", action="store_true", help="portable steps beside native ones")
     asked = parser.parse_args()
     pairs = asked.pairs
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["REPROVEN_STATE"] = folder
         print(f"{os.cpu_count()} cores, torch {torch.__version__}, {pairs} pairs each\n")
-        if asked.widths or asked.recording:
-            (widths if asked.widths else recording)(pairs)
+        chosen = [one for one in (widths, recording, arithmetics) if getattr(asked, one.__name__)]
+        for one in chosen:
+            one(pairs)
+        if chosen:
             return
         long = Recipe(epochs=LONG // 4)
         compare(
@@ -196,13 +213,11 @@ def main() -> None:
         docs = lambda: process(str(ROOT / "benchmarks" / "docs_way.py"), str(TABLE))  # noqa: E731
         compare("python src train / python -c 'import torch, mlflow'", ours, imports, pairs=pairs)
         compare("the MLflow documentation's way / python src train", docs, ours, pairs=pairs)
-        portable = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500")  # noqa: E731
-        native = lambda: process(str(ROOT / "src"), "train", "--epochs", "2500", "--profile", "native")  # noqa: E731
-        compare("10,000 steps in portable / in native arithmetic", portable, native, pairs=pairs)
         shown = lambda: process(str(ROOT / "src"), "--help")  # noqa: E731
         compare("python src --help / python -c pass", shown, lambda: process("-c", "pass"), pairs=pairs)
         widths(pairs)
         recording(pairs)
+        arithmetics(pairs)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import reproven
 
-reproven.enter("portable")  # the default of a run, for both sides, and before torch is there
+reproven.enter("native")  # for both sides: what tracking costs, not what portable arithmetic does
 
 import torch
 from cost import compare
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="LETTER", help="one of the networks alone, or m for the memory")
     asked = parser.parse_args()
     pairs = asked.pairs
-    print(f"{pairs} pairs each, {os.cpu_count()} cores, torch {torch.__version__}, one thread, portable")
+    print(f"{pairs} pairs each, {os.cpu_count()} cores, torch {torch.__version__}, one thread, native")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["REPROVEN_STATE"] = str(Path(folder, "state"))

@@ -114,7 +114,7 @@ def test_final_weights_are_compared_element_by_element() -> None:
     )
 
 
-TWO_THREADS: dict[str, Any] = {**ENVIRONMENT["torch"], "threads": 2}
+OTHER_TORCH: dict[str, Any] = {**ENVIRONMENT["torch"], "matmul_precision": "high"}
 CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("recipe.lr", {"recipe": Recipe(epochs=3, profile="portable", lr=0.002)}),
     ("recipe.optimizer", {"recipe": Recipe(epochs=3, profile="portable", optimizer="rmsprop", momentum=0)}),
@@ -123,7 +123,7 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("code.commit", {"code": replace(CODE, commit="b" * 40, source_sha256="f" * 64)}),
     ("code.patch_sha256", {"code": replace(CODE, patch_sha256="c" * 64, source_sha256="f" * 64)}),
     ("environment.packages.numpy", {"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}),
-    ("environment.torch.threads", {"environment": {**ENVIRONMENT, "torch": TWO_THREADS}}),
+    ("environment.torch.matmul_precision", {"environment": {**ENVIRONMENT, "torch": OTHER_TORCH}}),
     ("environment.python", {"environment": {**ENVIRONMENT, "python": "3.11.1"}}),
     ("standardisation's scale", {"standardisation": {"mean": digest("mean"), "scale": digest("other")}}),
     ("initial weights of hidden.bias", {"initial_weights": {"hidden.weight": digest(NAMES[0], "initial")}}),
@@ -171,7 +171,8 @@ def test_what_changes_no_bit_is_no_cause() -> None:
     ("changed", "profile", "verdict_expected"),
     [
         ({"torch": {**ENVIRONMENT["torch"], "version": "2.14.0"}}, "portable", "INCONCLUSIVE"),
-        ({"machine": "aarch64"}, "portable", "INCONCLUSIVE"),
+        ({"machine": "aarch64"}, "portable", "DIVERGED"),
+        ({"machine": "aarch64"}, "native", "INCONCLUSIVE"),
         ({"profile": "native"}, "portable", "INCONCLUSIVE"),
         ({"cpu": "another"}, "portable", "DIVERGED"),
         ({"cpu": "another", "profile": "native"}, "native", "INCONCLUSIVE"),

@@ -18,10 +18,11 @@ EXIT_CODES: Mapping[str, int] = {IDENTICAL: 0, INCONCLUSIVE: 3, DIVERGED: 1, TAM
 
 #: What another machine or torch may well change: a result that differs then proves nothing.
 _UNFAIR = (
-    *("environment.torch.version", "environment.torch.git", "environment.machine", "environment.profile"),
-    "environment.arithmetic",
+    *("environment.torch.version", "environment.torch.git", "environment.profile", "environment.arithmetic"),
 )
-_UNFAIR_IN_NATIVE = ("environment.cpu", "environment.gpu", "environment.torch.cpu_capability")
+_UNFAIR_IN_NATIVE = (
+    *("environment.machine", "environment.cpu", "environment.gpu", "environment.torch.cpu_capability"),
+)
 _SHOWN = 8  # inputs that are named in words; all are in the JSON
 
 
@@ -77,8 +78,8 @@ def judge(
     """The verdict on a difference, and the reasons of an INCONCLUSIVE one.
 
     Equal results are IDENTICAL, on whatever machine. Results that differ are DIVERGED, unless torch, the
-    profile or (in native arithmetic) the CPU is another, or an operation has no deterministic form: then it
-    could not be asked fairly.
+    profile or (in native arithmetic) the machine is another, or an operation has no deterministic form: then
+    it could not be asked fairly.
 
     Args:
         found: The difference.
