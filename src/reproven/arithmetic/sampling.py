@@ -30,8 +30,7 @@ def uniform(shape: tuple[int, ...], low: float, high: float, generator: Generato
 
 def normal(shape: tuple[int, ...], mean: float, std: float, generator: Generator | None) -> np.ndarray:
     """Numbers of the normal distribution, float32: std Φ⁻¹((k + ½) 2⁻⁵²) + mean, k drawn."""
-    probabilities = (2 * _whole(shape, 1 << 52, generator) + 1).astype(np.float64) * 2.0**-53
-    return functions.quantile(probabilities) * np.float32(std) + np.float32(mean)
+    return functions.quantile(_between(shape, generator)) * np.float32(std) + np.float32(mean)
 
 
 def truncated(
@@ -43,8 +42,8 @@ def truncated(
     """
     bounds = np.array([(a - mean) / std, (b - mean) / std], np.float32)
     low, high = functions.ndtr(bounds).astype(np.float64)
-    drawn = (2 * _whole(shape, 1 << 52, generator) + 1).astype(np.float64) * 2.0**-53
-    found = functions.quantile(low + drawn * (high - low)) * np.float32(std) + np.float32(mean)
+    drawn = low + _between(shape, generator) * (high - low)
+    found = functions.quantile(drawn) * np.float32(std) + np.float32(mean)
     return np.clip(found, np.float32(a), np.float32(b))
 
 
@@ -52,6 +51,12 @@ def is_below(shape: tuple[int, ...], p: float, generator: Generator | None) -> n
     """True with probability p, as k 2⁻⁵³ < p, k drawn."""
     drawn: np.ndarray = _whole(shape, 1 << 53, generator).astype(np.float64) * 2.0**-53 < p
     return drawn
+
+
+def _between(shape: tuple[int, ...], generator: Generator | None) -> np.ndarray:
+    """Numbers between 0 and 1, neither of them: (k + ½) 2⁻⁵², float64, k drawn."""
+    found: np.ndarray = (2 * _whole(shape, 1 << 52, generator) + 1).astype(np.float64) * 2.0**-53
+    return found
 
 
 def _whole(shape: tuple[int, ...], below: int, generator: Generator | None) -> np.ndarray:

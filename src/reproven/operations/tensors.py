@@ -55,8 +55,7 @@ def floats(x: Tensor) -> Array:
     """
     if x.dtype != torch.float32 and not (x.dtype == torch.float64 and takes_float64.get()):
         raise UnprovedForm(f"of {str(x.dtype).removeprefix('torch.')}, where float32 is proved")
-    found: Array = x.detach().numpy()
-    return found
+    return array(x)
 
 
 def floats_or_none(x: Tensor | None) -> Array | None:
