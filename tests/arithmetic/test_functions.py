@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -94,7 +95,7 @@ def test_what_float64_s_functions_promise_is_kept_with_room_to_spare() -> None:
         held: list[np.ndarray] = []
 
         def note(value: np.ndarray, bound: Any, refine: Any, held: list[np.ndarray] = held) -> np.ndarray:
-            held.extend([np.asarray(value), np.asarray(bound)])
+            held.extend([np.asarray(value), math.prod(bound)])
             return np.asarray(value).astype(np.float32)
 
         with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):

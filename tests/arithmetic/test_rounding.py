@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from reproven.arithmetic import rounding
 from reproven.arithmetic.rounding import Places, nearest, nearest_to
 
 FLOAT32 = some.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -59,15 +60,37 @@ def test_what_the_bound_leaves_open_is_asked_for() -> None:
         return np.array([7, 8], np.float32)
 
     value = np.array([[1.0, 1 + 2.0**-24], [1 + 3 * 2.0**-24, 2.0]])
-    found = nearest(value, 2.0**-50, refine)
+    found = nearest(value, (2.0**-50,), refine)
     assert found.tolist() == [[1, 7], [8, 2]]
     assert [one.tolist() for one in asked[0]] == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("shape", [(60,), (1, 60), (3, 20), (2, 3, 10), (2, 30, 1), (60, 1)])
+@pytest.mark.parametrize("at_once", [1, 7, 10, 25])
+def test_a_large_array_is_rounded_in_parts(
+    shape: tuple[int, ...], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = 1 + np.arange(60).reshape(shape) * 2.0**-25  # every fourth lies half way between two float32
+    rows = np.full((*shape[:-1], 1), 2.0**-25)
+    whole: list[object] = []
+    parts: list[object] = []
+    for asked in (whole, parts):
+
+        def refine(places: Places, asked: list[object] = asked) -> np.ndarray:
+            asked.extend(one.tolist() for one in places)
+            return np.arange(len(places[0]), dtype=np.float32)
+
+        asked.append(nearest(value, (rows, np.full(shape[-1], 2.0**-20)), refine).tobytes())
+        monkeypatch.setattr(rounding, "_AT_ONCE", at_once)
+    assert len(whole) > 1
+    assert parts == whole
 
 
 def test_what_is_no_number_stays_so_and_zeros_are_positive() -> None:
     value = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, -1e-60, 1e60])
     with np.errstate(all="ignore"):
-        found = nearest(value, np.array([0, 0, 0, np.inf, 1e-50, 1e-70, 1]), lambda _: pytest.fail("asked"))
+        bound = np.array([0, 0, 0, np.inf, 1e-50, 1e-70, 1])
+        found = nearest(value, (bound,), lambda _: pytest.fail("asked"))
     assert len(set(found[:2].view(np.uint32).tolist())) == 1
     assert np.isnan(found[:2]).all()
     assert found[2:].tolist() == [np.inf, -np.inf, 0, 0, np.inf]

@@ -73,6 +73,39 @@ def test_a_large_product_is_that_of_its_parts_in_any_order(monkeypatch: pytest.M
     assert product(a, b).tobytes() == found.tobytes()
 
 
+@pytest.mark.parametrize("few", [0, 10**9])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_bound_leaves_open_is_the_same_one_by_one_and_together(
+    kind: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sums, "_FEW", few)
+    monkeypatch.setattr(sums, "_AT_ONCE", 250)  # of several terms each
+    monkeypatch.setattr(sums, "_bound", lambda *_: (np.inf,))
+    a, b = pair(kind, (6, 100, 3))
+    for over in (1, 4, 7):
+        assert product(a, b, over=over).tobytes() == exact(a, b, over).tobytes()
+    a[2], b[:50] = 0, 0
+    a[3, 50:] = 0  # so nothing but zeros is added
+    assert product(np.stack([a, a]), np.stack([b, b])).tobytes() == exact(a, b).tobytes() * 2
+
+
+@pytest.mark.parametrize("few", [0, 10**9])
+def test_sums_half_way_between_two_float32_go_where_what_is_left_of_them_points(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sums, "_FEW", few)
+    step, least, most = 2.0**-23, 2.0**-140, float(np.finfo(np.float32).max)
+    terms = [
+        [sign * one for one in (near, half, rest)]
+        for near, half in ((1, step / 2), (1 + step, step / 2), (2, -step / 2), (most, 2.0**103))
+        for rest in (-least, 0, least)
+        for sign in (1, -1)
+    ]
+    a = np.array(terms, np.float32)
+    with np.errstate(over="ignore"):
+        assert total(a, [1]).tobytes() == exact(a, np.ones((3, 1), np.float32)).tobytes()
+
+
 def test_what_is_infinite_or_none_shows_where_it_is_and_nowhere_else() -> None:
     a, b = pair("plain", (3, 4, 2))
     a[0, 0], a[1, 1], b[1, 0] = np.inf, np.nan, 0

@@ -153,17 +153,17 @@ def _nearest(
     size: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """A function's nearest float32: `near` in float64, `slow` in digits where that leaves it open."""
-    X = np.asarray(x, dtype=np.float64)
-    value = near(X)
     if x.dtype == np.float64:
-        return value
+        return near(x)
+    X = x.astype(np.float64).ravel()
+    value = near(X)
 
     def refine(places: Places) -> np.ndarray:
         with localcontext(_DIGITAL):
             found = [slow(Decimal(one)) for one in X[places].tolist()]
             return np.array([nearest_to(_rational(one)) for one in found], np.float32)
 
-    return nearest(value, _CLOSE * np.abs(value if size is None else size(X)), refine)
+    return nearest(value, (_CLOSE * np.abs(value if size is None else size(X)),), refine).reshape(x.shape)
 
 
 def _steep(X: np.ndarray) -> np.ndarray:
@@ -173,6 +173,7 @@ def _steep(X: np.ndarray) -> np.ndarray:
 
 def _inverse(u: np.ndarray, near: Callable[[np.ndarray], np.ndarray], slow: _Slow) -> np.ndarray:
     """The nearest float32 to where an increasing function, `slow`, is u; `near` is its inverse in float64."""
+    shape, u = u.shape, u.ravel()
     value = near(u)
 
     def refine(places: Places) -> np.ndarray:
@@ -180,7 +181,7 @@ def _inverse(u: np.ndarray, near: Callable[[np.ndarray], np.ndarray], slow: _Slo
             pairs = zip(u[places].tolist(), value[places].tolist(), strict=True)
             return np.array([_nearer(target, close, slow) for target, close in pairs], np.float32)
 
-    return nearest(value, _CLOSE * np.abs(value), refine)
+    return nearest(value, (_CLOSE * np.abs(value),), refine).reshape(shape)
 
 
 def _nearer(target: float, close: float, slow: _Slow) -> np.float32:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import prod, sqrt
+from math import fsum, inf, nextafter, prod, sqrt
+from typing import Any
 
 import numpy as np
 
-from reproven.arithmetic.rounding import Places, U, nearest, nearest_to
+from reproven.arithmetic.rounding import Bound, Places, U, nearest, nearest_to
 
 _SLACK = 1 + 1e-6  # of bounds that are themselves computed in float64
-_SMALL = 1 << 14  # results, up to which one bound for all of them is cheaper than one for each
+_SMALL = 1 << 16  # multiplications, up to which one bound for all results is cheaper than one for each
+_FEW = 1 << 12  # numbers, up to which sums are cheaper to take one by one
 _AT_ONCE = 1 << 20  # numbers that are looked at more closely at a time
 
 
@@ -38,9 +40,7 @@ def product(a: np.ndarray, b: np.ndarray, *, over: int = 1) -> np.ndarray:
     value = np.asarray(A @ B)
     if over != 1:
         value /= over
-    size = sqrt(_squares(A) * _squares(B)) if value.size <= _SMALL else _sizes(A, B)
-    bound = (A.shape[-1] + 1) * U * _SLACK / over * size
-    return nearest(value, bound, lambda places: _refined(A, B, over, places))
+    return nearest(value, _bound(A, B, over), lambda places: _refined(A, B, over, places))
 
 
 def total(x: np.ndarray, axes: Sequence[int] | None = None, *, over: int = 1) -> np.ndarray:
@@ -85,8 +85,23 @@ def gathered(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
                     [_nearest_to_sums(sorted_[None, starts[p] : ends[p], c], 1) for p, c in pairs]
                 )
 
-            found[own] = nearest(value, (ends - starts)[:, None] * U * _SLACK * size, refine)
+            found[own] = nearest(value, ((ends - starts)[:, None] * U * _SLACK, size), refine)
     return found.reshape(count, *values.shape[1:])
+
+
+def _bound(A: np.ndarray, B: np.ndarray, over: int) -> Bound:
+    """How far computed products are from exact ones: by Σ |a b| at most, which Cauchy and Schwarz bound."""
+    relative = _relative(A.shape[-1], over)
+    if A.size * B.shape[-1] <= _SMALL:
+        return (relative * sqrt(_squares(A) * _squares(B)),)
+    rows = np.sqrt(np.einsum("...mk,...mk->...m", A, A))
+    columns = np.sqrt(np.einsum("...kn,...kn->...n", B, B))
+    return relative * rows[..., :, None], columns[..., None, :]
+
+
+def _relative(terms: int, over: int) -> float:
+    """The error of a sum of so many numbers, added in any order, relative to that of their sizes."""
+    return (max(terms - 1, 0) + (over != 1)) * U * _SLACK / over
 
 
 def _squares(x: np.ndarray) -> float:
@@ -94,32 +109,37 @@ def _squares(x: np.ndarray) -> float:
     return float(np.dot(flat, flat))
 
 
-def _sizes(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """A bound of Σ |a b| for each result, by Cauchy and Schwarz."""
-    rows = np.sqrt(np.einsum("...mk,...mk->...m", A, A))
-    columns = np.sqrt(np.square(B).sum(axis=-2))
-    found: np.ndarray = rows[..., :, None] * columns[..., None, :]
+def _refined(A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndarray:
+    """The nearest float32 to some results, looked at one by one."""
+    found = np.zeros(len(places[0]), np.float32)
+    left = np.arange(len(found))
+    if len(found) * A.shape[-1] > A.size + B.size:
+        left = left[_meet(A, B, places)]
+    every = max(1, _AT_ONCE // A.shape[-1])
+    for start in range(0, len(left), every):
+        some = left[start : start + every]
+        *at, row, column = (one[some] for one in places)
+        terms = A[(*at, row)] * B.swapaxes(-1, -2)[(*at, column)]
+        found[some] = _nearest_to_sums(terms, over)
     return found
 
 
-def _refined(A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndarray:
-    """The nearest float32 to some results, looked at one by one."""
-    *stack, row, column = places
-    every = max(1, _AT_ONCE // (A.shape[-1] + 1))
-    found = np.empty(len(row), np.float32)
-    for start in range(0, len(row), every):
-        some = slice(start, start + every)
-        at = tuple(one[some] for one in stack)
-        terms = A[(*at, row[some])] * B.swapaxes(-1, -2)[(*at, column[some])]
-        found[some] = _nearest_to_sums(terms, over)
+def _meet(A: np.ndarray, B: np.ndarray, places: Places) -> np.ndarray:
+    """Whether some results add anything but zeros; where units are rectified, many do not."""
+    of_A = np.moveaxis(np.packbits(A != 0, axis=-1), -1, 0)
+    of_B = np.moveaxis(np.packbits(B != 0, axis=-2), -2, 0)
+    *at, row, column = places
+    all_: Any = slice(None)
+    found: np.ndarray = np.any(of_A[(all_, *at, row)] & of_B[(all_, *at, column)], axis=0)
     return found
 
 
 def _nearest_to_sums(terms: np.ndarray, over: int) -> np.ndarray:
     """The nearest float32 to sums of float64 numbers, (sums, terms), divided by a whole number."""
-    value = terms.sum(axis=1) / over
-    bound = (terms.shape[1] + 1) * U * _SLACK / over * np.abs(terms).sum(axis=1)
-    return nearest(value, bound, lambda places: _closer(terms[places], over))
+    if terms.size <= _FEW:
+        return _exactly(terms, over)
+    bound = _relative(terms.shape[1], over), np.abs(terms).sum(axis=1)
+    return nearest(terms.sum(axis=1) / over, bound, lambda places: _closer(terms[places], over))
 
 
 def _closer(terms: np.ndarray, over: int) -> np.ndarray:
@@ -127,12 +147,24 @@ def _closer(terms: np.ndarray, over: int) -> np.ndarray:
     if over != 1:
         value = value / over
         error = error / over + U * np.abs(value)
-    return nearest(value, error * _SLACK, lambda places: _exactly(terms[places], over))
+    return nearest(value, (error * _SLACK,), lambda places: _exactly(terms[places], over))
 
 
 def _exactly(terms: np.ndarray, over: int) -> np.ndarray:
-    found = [nearest_to(sum(map(Fraction, one.tolist()), Fraction()) / over) for one in terms]
-    return np.array(found, np.float32)
+    return np.array([_nearest_to_sum(one, over) for one in terms.tolist()], np.float32)
+
+
+def _nearest_to_sum(terms: list[float], over: int) -> np.float32:
+    if over == 1:
+        value = fsum(terms)  # the nearest float64
+        near = float(np.float32(value))
+        beyond = 2 * value - near  # a float32, too, where the value lies half way between two
+        rest = fsum([*terms, -value]) if value != near and float(np.float32(beyond)) == beyond else 0
+        return np.float32(nextafter(value, rest * inf) if rest else near)
+    value = fsum(terms) / over
+    error = 2 * U * abs(value)
+    low, high = np.float32(value - error), np.float32(value + error)
+    return high if low == high else nearest_to(sum(map(Fraction, terms), Fraction()) / over)
 
 
 def _twice_as_precise(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
