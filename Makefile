@@ -8,7 +8,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run verify test test-all test-versions check mutants lock format bench bench-own bench-sweeps tables ui clean
+.PHONY: run verify test test-all test-versions check mutants lock format bench bench-own bench-products bench-sweeps tables ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -52,6 +52,9 @@ bench: $(VENV)/installed-dev
 
 bench-own: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/own.py
+
+bench-products: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/products.py
 
 tables: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[tables]"

@@ -1,7 +1,7 @@
 """Windows: convolutions and average pools, over any number of axes, on NumPy arrays.
 
-What lies in each window becomes a row of a matrix, so that each result is one sum of `sums`: in which order
-windows, channels and images are gone through has no say in it.
+What lies in each window becomes a column of a matrix, so that each result is one sum of `sums`: in which
+order windows, channels and images are gone through has no say in it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def convolved(
     """
     kernel = weight.shape[2:]
     columns, sizes = _columns(_padded(x, [(p, p) for p in padding]), kernel, stride, dilation, groups)
-    found = _images(product(columns, _by_group(weight, groups).swapaxes(1, 2)), len(x), sizes)
+    by_group = weight.reshape(groups, weight.shape[0] // groups, -1)
+    found = _images(product(by_group, columns), len(x), sizes)
     return found if bias is None else found + bias.reshape(-1, *[1] * len(kernel))
 
 
@@ -64,7 +65,8 @@ def convolved_slope(
         of_x = _spread(grad, weight, x.shape[2:], stride, padding, dilation, groups)
     if wanted[1]:
         columns, _ = _columns(_padded(x, [(p, p) for p in padding]), kernel, stride, dilation, groups)
-        of_weight = product(_rows(grad, groups).swapaxes(1, 2), columns).reshape(weight.shape)
+        by_group = np.moveaxis(grad, 1, 0).reshape(groups, grad.shape[1] // groups, -1)
+        of_weight = product(by_group, columns.swapaxes(1, 2)).reshape(weight.shape)
     if wanted[2]:
         of_bias = total(grad, [0, *range(2, grad.ndim)])
     return of_x, of_weight, of_bias
@@ -178,30 +180,18 @@ def _windows(x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers) -> A
 def _columns(
     x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers, groups: int
 ) -> tuple[Array, tuple[int, ...]]:
-    """What lies in each window, (groups, images × windows, channels / groups × kernel), and their sizes."""
-    found = _windows(x, kernel, stride, dilation)
-    sizes = found.shape[2 : 2 + len(kernel)]
-    images, channels = x.shape[:2]
-    found = found.reshape(images, groups, channels // groups, prod(sizes), prod(kernel))
-    return found.transpose(1, 0, 3, 2, 4).reshape(groups, images * prod(sizes), -1), sizes
+    """What lies in each window, (groups, channels / groups × kernel, images × windows), and their sizes."""
+    found, n = _windows(x, kernel, stride, dilation), len(kernel)
+    sizes = found.shape[2 : 2 + n]
+    by_channel = found.transpose(1, *range(2 + n, 2 + 2 * n), 0, *range(2, 2 + n))
+    return by_channel.reshape(groups, x.shape[1] // groups * prod(kernel), len(x) * prod(sizes)), sizes
 
 
-def _by_group(weight: Array, groups: int) -> Array:
-    """(groups, outputs / groups, channels / groups × kernel)."""
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
-
-
-def _rows(grad: Array, groups: int) -> Array:
-    """(images, outputs, *sizes) as (groups, images × places, outputs / groups)."""
-    found = grad.reshape(len(grad), groups, grad.shape[1] // groups, -1)
-    return found.transpose(1, 0, 3, 2).reshape(groups, -1, grad.shape[1] // groups)
-
-
-def _images(rows: Array, images: int, sizes: Numbers) -> Array:
-    """The inverse of `_rows`."""
-    groups, _, outputs = rows.shape
-    found = rows.reshape(groups, images, prod(sizes), outputs).transpose(1, 0, 3, 2)
-    return np.ascontiguousarray(found).reshape(images, groups * outputs, *sizes)
+def _images(by_group: Array, images: int, sizes: Numbers) -> Array:
+    """(groups, outputs / groups, images × windows) as (images, outputs, *sizes)."""
+    groups, outputs, _ = by_group.shape
+    found = by_group.reshape(groups * outputs, images, *sizes)
+    return np.ascontiguousarray(np.moveaxis(found, 1, 0))
 
 
 def _spread(
@@ -232,8 +222,8 @@ def _spread(
         _padded(apart, list(zip(before, after, strict=True))), kernel, ones, dilation, groups
     )
     turned = np.flip(weight, tuple(axes)).reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-    by_output = turned.swapaxes(2, 3).reshape(groups, -1, weight.shape[1])
-    return _images(product(columns, by_output), len(grad), sizes)
+    by_input = turned.swapaxes(1, 2).reshape(groups, weight.shape[1], -1)
+    return _images(product(by_input, columns), len(grad), sizes)
 
 
 def _beyond(inputs: Numbers, kernel: Numbers, stride: Numbers, padding: Numbers, sizes: Numbers) -> list[int]:
