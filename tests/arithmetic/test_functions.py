@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import every_float
 from reproven.arithmetic import functions
 from reproven.arithmetic.rounding import nearest_to
 
@@ -117,12 +118,19 @@ def test_what_float64_s_functions_promise_is_kept_with_room_to_spare() -> None:
         ("tanh", [0, 100, -100], [0, 1, -1]),
         ("sigmoid", [0, 200, -200, -np.inf], [0.5, 1, 0, 0]),
         ("erf", [0, 10, -10], [0, 1, -1]),
-        ("gelu", [0, 50, -50], [0, 50, 0]),
+        ("gelu", [0, 50, -50, 2.0**60, -(2.0**60), np.inf], [0, 50, 0, 2.0**60, 0, np.inf]),
+        ("gelu_slope", [0, 50, -50, 2.0**60, -(2.0**60)], [0.5, 1, 0, 1, 0]),
+        ("ndtr", [0, 50, -50, 2.0**60, -(2.0**60), np.inf, -np.inf], [0.5, 1, 0, 1, 0, 1, 0]),
     ],
 )
 def test_where_a_function_ends(name: str, x: list[float], expected: list[float]) -> None:
     with np.errstate(all="ignore"):
         assert HERE[name](np.array(x, np.float32)).tolist() == expected
+
+
+@pytest.mark.slow
+def test_every_1009th_float32_is_rounded_as_long_double_says() -> None:
+    assert every_float.main(["--every", "1009"]) == 0
 
 
 def test_what_has_no_value_is_one_nan() -> None:
