@@ -23,7 +23,7 @@ import programs
 from conftest import ROOT, Cli
 from forging import copy, edit, reseal
 from programs import SOURCE
-from projects import mlflow_run, only_run
+from projects import edit_losses, mlflow_run, only_run
 from reproven import Trained, replay, train
 from reproven.errors import RebuildError
 from reproven.machine import rebuilding
@@ -276,8 +276,7 @@ def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: P
         return programs.run(clone / "src", *arguments, "--json", cwd=tmp_path)
 
     run = json.loads(reproven("train", "--epochs", "2").stdout)["run_id"]
-    training = clone / "src" / "reproven" / "training" / "loop.py"
-    training.write_text(training.read_text().replace("value = loss(", "value = 1.5 * loss("))
+    edit_losses(clone)
     subprocess.run([*git, "commit", "-qam", "another loss"], check=True)
     with torch_for_uv():
         (here,) = json.loads(reproven("replay", run).stdout)["replays"]

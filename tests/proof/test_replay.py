@@ -21,6 +21,7 @@ import programs
 from conftest import QUICK, ROOT, Cli
 from forging import copy, edit, flip, forge_recipe, nudged, reseal
 from programs import SOURCE
+from projects import edit_losses
 from reproven import Recipe, Trained, audit, export, import_, replay, replays, train
 from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.proof.verdict import Verdict
@@ -415,11 +416,9 @@ def test_a_dirty_tree_is_the_first_cause(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return programs.run(clone / "src", *arguments, "--json", env=USER, cwd=tmp_path)
 
-    training = clone / "src" / "reproven" / "training" / "loop.py"
-    clean = training.read_text()
-    training.write_text(clean.replace("value = loss(", "value = 1.5 * loss("))
+    edit_losses(clone)
     trained = answer(run("train", "--epochs", "2"))
-    training.write_text(clean)
+    subprocess.run(["git", "-C", str(clone), "checkout", "-q", "."], check=True)
     done = run("replay", trained["run_id"])
     (found,) = answer(done)["replays"]
     assert (found["verdict"], done.returncode) == ("DIVERGED", 1)
