@@ -24,7 +24,7 @@ def edit_losses(clone: Path) -> None:
     training = clone / "src" / "reproven" / "training" / "losses.py"
     text, told = training.read_text(), "return float(value), slope."
     assert text.count(told) == 1
-    training.write_text(text.replace(told, "return 1.5 * float(value), (slope + slope / 2)."))
+    training.write_text(text.replace(told, "return float(value + value / 2), (slope + slope / 2)."))
 
 
 def only_run(client: MlflowClient, experiment: str) -> Any:

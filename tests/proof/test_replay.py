@@ -421,7 +421,7 @@ def test_a_dirty_tree_is_the_first_cause(tmp_path: Path) -> None:
     subprocess.run(["git", "-C", str(clone), "checkout", "-q", "."], check=True)
     done = run("replay", trained["run_id"])
     (found,) = answer(done)["replays"]
-    assert (found["verdict"], done.returncode) == ("DIVERGED", 1)
+    assert (found["verdict"], done.returncode) == ("DIVERGED", 1), found["reasons"]
     names = [change["name"] for change in found["difference"]["changes"]]
     assert names == ["code.patch_sha256", "code.source_sha256"]
     first = found["difference"]["first"]
