@@ -72,6 +72,7 @@ def copied(request: pytest.FixtureRequest, tmp_path: Path, own: str) -> Copied:
 
 
 @pytest.mark.parametrize("copied", ["residual"], indirect=True)
+@pytest.mark.slow
 def test_an_example_is_run_and_replayed(copied: Copied) -> None:
     made = copied.project("-P", "epochs=1")
     assert made.info.status == "FINISHED"

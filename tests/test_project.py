@@ -99,6 +99,7 @@ def test_mlflow_run_is_one_run_whatever_the_spelling(adopted: Any, client: Mlflo
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 8
 
 
+@pytest.mark.slow
 def test_mlflow_run_from_a_git_uri(uri: str, client: MlflowClient, tmp_path: Path) -> None:
     clone = tmp_path / "origin"  # what is committed, as a user's `mlflow run GIT_URI` clones it
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)

@@ -74,6 +74,7 @@ def test_arm64_and_an_older_torch_end_in_the_same_bits(threads: str, here: dict[
     assert read([*command, str(OPERATING), threads], environment) == here
 
 
+@pytest.mark.slow
 def test_torch_as_it_comes_has_other_bits_with_other_kernels() -> None:
     """Or this proof could not fail."""
     assert digests("--native", "2") != digests("--native", "1", variables=OTHERWISE)

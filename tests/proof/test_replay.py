@@ -92,7 +92,11 @@ def test_a_run_that_failed_is_replayed_to_its_failure(uri: str) -> None:
 
 @pytest.mark.parametrize(
     ("step", "name", "index"),
-    [(0, "hidden1.weight", (3, 4)), (5, "hidden2.bias", (1,)), (11, "regression.weight", (0, 0))],
+    [
+        (5, "hidden2.bias", (1,)),
+        pytest.param(0, "hidden1.weight", (3, 4), marks=pytest.mark.slow),
+        pytest.param(11, "regression.weight", (0, 0), marks=pytest.mark.slow),
+    ],
 )
 def test_a_weight_moved_by_one_ulp_is_found_at_its_step(
     step: int, name: str, index: tuple[int, ...], uri: str, monkeypatch: pytest.MonkeyPatch
@@ -164,7 +168,10 @@ LIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("truth", "lie", "named"), LIES)
+@pytest.mark.parametrize(
+    ("truth", "lie", "named"),
+    [pytest.param(*lie, marks=pytest.mark.slow if number % 2 else ()) for number, lie in enumerate(LIES)],
+)
 def test_a_rate_or_optimizer_hidden_in_a_perfect_forgery_is_found(
     truth: dict[str, Any], lie: dict[str, Any], named: str, uri: str, tmp_path: Path
 ) -> None:
@@ -356,6 +363,7 @@ def test_a_process_takes_on_what_a_native_run_had_and_leaves_the_user_s() -> Non
     assert done.stdout == "3 AVX2\n"
 
 
+@pytest.mark.slow
 def test_a_run_is_replayed_in_a_process_that_has_imported_torch(cli: Cli, uri: str) -> None:
     run = answer(cli("train", "--epochs", "2", "--json"))["run_id"]
     found = replay(run, tracking_uri=uri)

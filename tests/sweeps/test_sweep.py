@@ -144,6 +144,7 @@ def test_a_run_that_fails_is_a_finding_and_the_rest_goes_on(cli: Cli, uri: str, 
     assert client.get_run(found["run_id"]).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_trained_is_a_finding_too(cli: Cli) -> None:
     huge = "999999,999999,999999"
     done = cli(

@@ -45,15 +45,11 @@ def in_a_process(first: str, calls: tuple[str, ...], uri: str, name: str) -> lis
     ("first", "calls", "profile"),
     [
         ("", (SWEEP, TRAIN), "portable"),
-        pytest.param("", (TRAIN, SWEEP), "portable", marks=pytest.mark.slow),
-        pytest.param(
-            "import torch, reproven; reproven.enter('native')",
-            (SWEEP, TRAIN),
-            "native",
-            marks=pytest.mark.slow,
-        ),
+        ("", (TRAIN, SWEEP), "portable"),
+        ("import torch, reproven; reproven.enter('native')", (SWEEP, TRAIN), "native"),
     ],
 )
+@pytest.mark.slow
 def test_train_and_sweep_mean_the_same_run_whether_torch_is_there_or_not(
     first: str, calls: tuple[str, ...], profile: str, uri: str, client: MlflowClient
 ) -> None:
