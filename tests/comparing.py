@@ -25,8 +25,12 @@ _TAGS = {
 }
 
 
+#: Rows of each part of the bundled table's usual split.
+ROWS = {"training": 404, "testing": 102}
+
+
 def run(value: float, *, seed: int = 0, status: str = "FINISHED", **changed: Any) -> Summary:
-    """A run as it is compared, that ended with a test_rmse."""
+    """A run as it is compared, that ended with a test_rmse; seeds share a split where none is given."""
     recipe = Recipe(seed=seed, split_seed=changed.pop("split_seed", 12), **changed)
     params = {
         name: ",".join(f"{k}={v}" for k, v in item.items()) if isinstance(item, dict) else _spelt(item)
@@ -41,6 +45,7 @@ def run(value: float, *, seed: int = 0, status: str = "FINISHED", **changed: Any
         metrics={"test_rmse": value, "test_r2": -value},
         tags={},
         artifact_uri="",
+        rows=ROWS,
     )
     return tagged(
         made, recipe=recipe.sha256, split=f"split {recipe.split_seed}", table="boston", commit="c0ffee"
@@ -54,15 +59,21 @@ def tagged(run: Summary, **said: str | None) -> Summary:
     return replace(run, tags={name: text for name, text in tags.items() if name not in gone})
 
 
-def two(differences: Mapping[int, float] | list[float], base: float = 5.0) -> Comparison:
-    """sgd, and adam that is worse by the given amounts, by seed."""
+def two(
+    differences: Mapping[int, float] | list[float],
+    base: float = 5.0,
+    *,
+    splits: bool = False,
+    rope: str | None = None,
+) -> Comparison:
+    """sgd, and adam that is worse by the given amounts, by seed; with `splits`, each has one of its own."""
     by_seed = differences if isinstance(differences, Mapping) else dict(enumerate(differences))
     runs = [
-        run(base + by, seed=seed, optimizer=name)
+        run(base + by, seed=seed, optimizer=name, split_seed=seed if splits else 12)
         for seed, apart in by_seed.items()
         for name, by in (("sgd", 0.0), ("adam", apart))
     ]
-    return overview.of(runs)
+    return overview.of(runs, rope=rope)
 
 
 def sentence(compared: Comparison) -> str:

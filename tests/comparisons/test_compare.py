@@ -96,7 +96,8 @@ def test_what_is_compared_is_what_the_store_says_of_each_run(study: Study, clien
         assert (group.mean, group.sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     (pair,) = found.pairs
     assert (len(pair.differences), pair.refusal) == (3, None)
-    assert pair.least == 0.25
+    assert pair.on_table is not None
+    assert pair.on_table.least == 0.25
 
 
 def test_a_param_is_one_number_whoever_spelt_it(uri: str, client: MlflowClient) -> None:
@@ -126,7 +127,7 @@ def test_files_are_written_to_a_folder_and_logged_to_the_parent(
         "comparison.csv",
         "comparison.html",
         "comparison.json",
-        *(f"figures/{name}.png" for name in ("epochs", "error", "loss", "weights")),
+        *(f"figures/{name}.png" for name in ("epochs", "error", "intervals", "loss", "weights")),
     ]
     logged = client.list_artifacts(study.parent, "comparison")
     assert {item.path for item in logged} >= {
@@ -187,7 +188,7 @@ def test_the_page_says_and_shows_everything_and_asks_for_nothing(
         f"reproven compare {study.parent}",
     ):
         assert words in found["text"]
-    assert len(found["images"]) == 4
+    assert len(found["images"]) == 5
     assert all(width > 500 for width in found["images"])
     assert all(len(text) > 40 for text in found["alternatives"])
     assert all(name.startswith("data:") for name in found["asked"])
@@ -198,7 +199,7 @@ def test_a_hostile_name_is_shown_and_does_nothing(folder: Path, tmp_path: Path) 
     found = browsing.opened(folder / "comparison.html", tmp_path)
     assert HOSTILE in found["text"]
     assert found["scripts"] == 0
-    assert len(found["images"]) == 4
+    assert len(found["images"]) == 5
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1000, False), (1000, True), (360, False)])

@@ -35,7 +35,7 @@ def test_a_column_that_is_left_out_of_the_bundled_table_leaves_its_rows() -> Non
     ]
     compared = overview.of(runs)
     assert [group.label for group in compared.groups] == ["no drop", "drop=B"]
-    assert sentence(compared).startswith("no drop beats drop=B by 1.000 ± 0.000 test_rmse over 6 seeds")
+    assert "no drop beats drop=B by 1.000 ± 0.000 test_rmse over 6 seeds" in sentence(compared)
 
 
 def test_seeds_that_only_one_group_has_are_not_paired() -> None:
@@ -55,5 +55,5 @@ def test_a_rate_that_goes_with_a_variant_stays_in_sight() -> None:
     ]
     assert {group.label for group in overview.of(runs).groups} == {"module lr=0.001", "sequential lr=0.01"}
     said = sentence(overview.of(runs, by=["variant"]))
-    assert said.startswith("sequential beats module by ")
+    assert said.startswith("on this split alone, sequential beats module by ")
     assert said.endswith("; they differ in lr too")

@@ -15,7 +15,7 @@ import click
 
 from reproven.cli.group import main
 from reproven.cli.reading import asking, checked, plain, some_runs, text
-from reproven.comparisons.params import field_problems, shown
+from reproven.comparisons.params import field_problems, rope_problems, shown
 from reproven.files.disk import is_file
 from reproven.machine.imports import importing
 from reproven.recipes import typed
@@ -31,7 +31,7 @@ _FIELDS = replace(
 
 
 def _contradictions(said: Mapping[str, Any]) -> list[str]:
-    problems = []
+    problems = rope_problems(said["rope"])
     if said["as_csv"] and said["as_json"]:
         problems.append("csv and json are both given. Give one.")
     output = said["output"]
@@ -48,6 +48,9 @@ def _contradictions(said: Mapping[str, Any]) -> list[str]:
     metric=text(
         "What is compared, at the end: test_rmse, or test_log_loss of classes, where not given.", "METRIC"
     ),
+    rope=text(
+        "The largest difference that is practically none, in the metric's unit or in percent of it.", "SIZE"
+    ),
     output=text("Write the page, the tables and the figures there.", "FOLDER"),
     as_csv=plain("--csv", is_flag=True, help="Print a CSV table with a row for each run."),
     problems=_contradictions,
@@ -56,14 +59,17 @@ def compare(runs: list[str], as_csv: bool, as_json: bool, **asked: Any) -> None:
     """Compare RUNS: in groups, over seeds, and pair by pair where groups share seeds.
 
     A run is a run id or runs:/…; one with training runs under it stands for these, and is logged to. Groups
-    are compared by the differences of equal seeds: their mean with a bootstrap interval, and a sign-flip
-    test, corrected for the number of comparisons.
+    are compared by the differences of equal seeds, which are asked two questions: whether there is a
+    difference on this table, by a sign-flip test, and, where seeds have splits of their own, whether one is
+    to be expected on new data, by the corrected resampled t-test; both are corrected for the number of
+    comparisons.
 
     \b
     Examples:
       reproven compare --experiment boston
       reproven compare 5aafbec3d5a143a98e4a0f1a1b4ff1f1 --by optimizer,lr --output figures
       reproven compare RUN RUN --metric test_mae --csv
+      reproven compare --experiment boston --rope 2%
     """
     with importing():
         from reproven.comparisons.compare import compare as run_compare

@@ -67,6 +67,7 @@ def compare(
     experiment: str | None = None,
     by: Sequence[str] = (),
     metric: str | None = None,
+    rope: str | float | None = None,
     output: str | Path | None = None,
     tracking_uri: str | None = None,
 ) -> Compared:
@@ -77,6 +78,8 @@ def compare(
         experiment: Also all training runs of this experiment.
         by: The params that tell groups apart; none takes all that differ by choice.
         metric: What is compared, at each run's end; None takes test_rmse, or test_log_loss of classes.
+        rope: The largest difference that is practically none, in the metric's unit, or `2%` of it: tells how
+            probable it is that a difference on new data is more than that.
         output: A folder for the files; made where it is missing.
         tracking_uri: Where the runs are; None takes MLflow's own choice.
 
@@ -84,14 +87,15 @@ def compare(
         What came of it. Files are made only where there is a parent or an output for them.
 
     Raises:
-        InvalidInput: There is nothing to compare, a field is no param, no run has the metric, or the output
-            is no folder.
+        InvalidInput: There is nothing to compare, a field is no param, the region is none, no run has the
+            metric, or the output is no folder.
         StoreError: The store does not hold a run or the experiment, or refuses.
         DiskError: The output cannot be written.
     """
     sources = listed(sources, "sources", EXAMPLE)
     by = [field.strip() for text in listed(by, "by", "optimizer") for field in text.split(",")]
-    problems = params.field_problems(by)
+    rope = None if rope is None else str(rope)
+    problems = [*params.field_problems(by), *params.rope_problems(rope)]
     if not sources and experiment is None:
         problems.append("run is not given. Give run ids, the parent of some, or --experiment NAME.")
     if output is not None and disk.is_file(Path(output)):
@@ -102,11 +106,11 @@ def compare(
     found = candidates.find(store, sources, experiment)
     finished = [run.metrics for run in found.runs if run.status == "FINISHED"]
     metric = metric or usual_metric(finished, ("test",))
-    answer = _answer(found.runs, by=by, metric=metric)
+    answer = _answer(found.runs, by=by, metric=metric, rope=rope)
     under_mlflow = run_of_mlflow() is not None
     if found.parent is None and output is None and not under_mlflow:
         return answer
-    command = _command(sources, experiment=experiment, by=by, metric=metric)
+    command = _command(sources, experiment=experiment, by=by, metric=metric, rope=rope)
     places = []
     with _files(answer, found.runs, store, command) as folder:
         if output is not None:
@@ -134,14 +138,14 @@ def compare_below(store: Store, parent: str, *, metric: str) -> Compared:
     """
     found = candidates.find(store, [parent], None)
     answer = _answer(found.runs, by=(), metric=metric)
-    command = _command([parent], experiment=None, by=(), metric=metric)
+    command = _command([parent], metric=metric)
     with _files(answer, found.runs, store, command) as folder:
         return replace(answer, places=(_log(store.open(parent), folder),))
 
 
-def _answer(runs: Sequence[Summary], *, by: Sequence[str], metric: str) -> Compared:
+def _answer(runs: Sequence[Summary], *, by: Sequence[str], metric: str, rope: str | None = None) -> Compared:
     """What came of a comparison, in values and in words."""
-    compared = overview.of(runs, by=by, metric=metric)
+    compared = overview.of(runs, by=by, metric=metric, rope=rope)
     return Compared(
         comparison=compared,
         table=tuple(words.table(compared)),
@@ -169,12 +173,31 @@ def _csv(compared: Comparison, runs: Sequence[Summary]) -> str:
         )
         for run in runs
     )
-    return csv_text(header, rows)
+    return csv_text(header, ([_inert(cell) for cell in row] for row in rows))
 
 
-def _command(sources: Sequence[str], *, experiment: str | None, by: Sequence[str], metric: str) -> str:
+def _inert(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return text
+
+
+def _command(
+    sources: Sequence[str],
+    *,
+    metric: str,
+    experiment: str | None = None,
+    by: Sequence[str] = (),
+    rope: str | None = None,
+) -> str:
     """The command line that makes the comparison again."""
-    options = [("--experiment", experiment), ("--by", ",".join(by)), ("--metric", metric)]
+    options = [("--experiment", experiment), ("--by", ",".join(by)), ("--metric", metric), ("--rope", rope)]
     given = [word for name, value in options if value for word in (name, value)]
     return shlex.join(["reproven", "compare", *sources, *given])
 
@@ -190,10 +213,12 @@ def _description(answer: Compared) -> str:
 @contextmanager
 def _files(answer: Compared, runs: Sequence[Summary], store: Store, command: str) -> Iterator[Path]:
     """A folder with everything that is kept of a comparison, for the length of the block."""
-    from reproven.comparisons import group_figures, page
+    from reproven.comparisons import group_figures, intervals, page
 
     courses, unread = _courses(answer.comparison, runs, store)
-    pictures = group_figures.pictures(answer.comparison, courses, _labels(answer.comparison))
+    labels = _labels(answer.comparison)
+    pictures = intervals.pictures(answer.comparison, labels)
+    pictures |= group_figures.pictures(answer.comparison, courses, labels)
     about: Any = {"command": command, "notes": unread}
     with tempfile.TemporaryDirectory(prefix="reproven-") as place:
         folder = Path(place) / _FOLDER

@@ -122,7 +122,7 @@ def losses(courses: Sequence[Course], label: str) -> Figure:
         _band(axes, np.arange(length), values, colour)
     _logarithmic(axes)
     axes.set_xlabel("step")
-    axes.set_ylabel(_verbatim(label))
+    axes.set_ylabel(verbatim(label))
     return figure
 
 
@@ -152,7 +152,7 @@ def errors(courses: Sequence[Course], label: str) -> Figure:
         for axes in grid:
             _logarithmic(axes)
     for axes in grid[::2]:
-        axes.set_ylabel(_verbatim(label))
+        axes.set_ylabel(verbatim(label))
     return figure
 
 
@@ -186,10 +186,10 @@ def boxes(groups: Sequence[Group], label: str) -> Figure:
             axes.plot(*zip(*joined, strict=True), color="0.55", linewidth=0.6, zorder=2.5)
     for numbers, place, colour in zip(values, places, _COLOURS, strict=False):
         axes.plot(numbers, [place] * len(numbers), "o", color=colour, markersize=4.5, zorder=3)
-    axes.set_yticks(places, [_wrapped(group.label, 34) for group in groups])
+    axes.set_yticks(places, [wrapped(group.label, 34) for group in groups])
     axes.set_ylim(-0.6, len(groups) - 0.4)
-    axes.set_xlabel(_verbatim(label))
-    _grid(axes, "x")
+    axes.set_xlabel(verbatim(label))
+    grid_lines(axes, "x")
     lowest, highest = min(map(min, values)), max(map(max, values))
     if lowest > 0 and highest > 20 * lowest:
         axes.set_xscale("log")
@@ -213,12 +213,12 @@ def weights(courses: Sequence[Course]) -> Figure:
     grid: Any = figure.subplots(rows, len(groups), sharex="row", squeeze=False)
     names: dict[tuple[int, int], str] = {}
     for column, (name, runs) in enumerate(groups.items()):
-        grid[0, column].set_title(_wrapped(name, 24), fontsize=9)
+        grid[0, column].set_title(wrapped(name, 24), fontsize=9)
         parameters = [sorted(run.histograms.items(), key=_in_place) for run in runs]
         for row in range(rows):
             found = [some[row] for some in parameters if row < len(some)]
             _histograms(grid[row, column], (one for _, one in found), _COLOURS[column])
-            names[row, column] = _verbatim("\n".join(dict.fromkeys(name[:40] for name, _ in found)))
+            names[row, column] = verbatim("\n".join(dict.fromkeys(name[:40] for name, _ in found)))
             if column == 0:
                 grid[row, 0].set_ylabel(names[row, 0].replace(".", "\n"), **_BESIDE)
             elif names[row, column] != names[row, 0]:
@@ -289,10 +289,10 @@ def _panels(titles: Sequence[str], names: Sequence[str], height: float = 3.4) ->
     for axes in grid[len(titles) :]:
         axes.set_visible(False)
     for axes, title in zip(grid, titles, strict=False):
-        axes.set_title(_wrapped(title, 44), fontsize=10)
-        _grid(axes, "both")
+        axes.set_title(wrapped(title, 44), fontsize=10)
+        grid_lines(axes, "both")
     handles = [
-        grid[0].plot([], [], color=colour, linewidth=1.6, label=_wrapped(name, 60))[0]
+        grid[0].plot([], [], color=colour, linewidth=1.6, label=wrapped(name, 60))[0]
         for name, colour in zip(names, _COLOURS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
@@ -309,23 +309,23 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _grid(axes: Axes, axis: Any) -> None:
+def grid_lines(axes: Axes, axis: Any) -> None:
     axes.grid(alpha=0.3, axis=axis)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int) -> str:
     """A text in lines, broken where it has a space or a comma."""
     lines = [""]
     for part in re.findall(r"[^ ,]*[ ,]?", text):
         if len(lines[-1]) + len(part.rstrip()) > width and lines[-1]:
             lines.append("")
         lines[-1] += part
-    return _verbatim("\n".join(line.rstrip() for line in lines))
+    return verbatim("\n".join(line.rstrip() for line in lines))
 
 
-def _verbatim(text: str) -> str:
+def verbatim(text: str) -> str:
     """A text that holds no formula: a name that comes from a store may look like one."""
     return text.replace("$", r"\$")

@@ -76,18 +76,21 @@ class Comparison:
         return asdict(self)
 
 
-def of(runs: Sequence[Summary], *, by: Sequence[str] = (), metric: str = "test_rmse") -> Comparison:
+def of(
+    runs: Sequence[Summary], *, by: Sequence[str] = (), metric: str = "test_rmse", rope: str | None = None
+) -> Comparison:
     """Compares runs.
 
     Args:
         runs: The runs, their params in their one spelling as `params.canonical` makes it, oldest first.
         by: The params that tell groups apart; none takes all that differ by choice.
         metric: What is compared, at each run's end.
+        rope: The largest difference that is practically none, as `params.width_of` reads it.
 
     Raises:
-        InvalidInput: A field is no param, or no run can be compared by this metric.
+        InvalidInput: A field is no param, the region is none, or no run can be compared by this metric.
     """
-    if problems := params.field_problems(by):
+    if problems := [*params.field_problems(by), *params.rope_problems(rope)]:
         raise InvalidInput(problems)
     left = {run.run_id: why for run in runs if (why := _reason(run, metric))}
     if all(run.run_id in left for run in runs):
@@ -99,12 +102,13 @@ def of(runs: Sequence[Summary], *, by: Sequence[str] = (), metric: str = "test_r
     growing = more_is_better(metric)
     groups, members = grouped(trained, left, fields, metric)
     others = [name for name in chosen if name not in fields]
+    width = params.width_of(rope) if rope is not None else None
     return Comparison(
         metric=metric,
         more_is_better=growing,
         by=fields,
         groups=tuple(groups),
-        pairs=tuple(paired(groups, members, others, growing=growing)),
+        pairs=tuple(paired(groups, members, others, metric=metric, growing=growing, width=width)),
         differ=params.differing(spelled),
         follow=tuple(params.following(spelled)),
         equal=params.equal(spelled),

@@ -16,7 +16,7 @@ from reproven.comparisons import words as words
 from reproven.comparisons.group_figures import CaptionedFigure
 from reproven.comparisons.groups import unit
 from reproven.comparisons.overview import Comparison
-from reproven.comparisons.pairs import Pair
+from reproven.comparisons.pairs import Answer, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.store.summary import Summary
 
@@ -82,15 +82,17 @@ def _figure(picture: CaptionedFigure) -> dict[str, str]:
 def _pair(pair: Pair) -> dict[str, Any]:
     """A row of the table of pairs, as texts."""
     about = {"a": pair.a, "b": pair.b, "seeds": len(pair.differences), "better": pair.better}
-    if pair.mean is None:
-        return {**about, "mean": NOTHING, "interval": NOTHING, "p": NOTHING, "corrected": NOTHING}
-    return {
-        **about,
-        "mean": words.amount(pair.mean, pair.sd),
-        "interval": words.interval(pair, 1) or NOTHING,
-        "p": NOTHING if pair.p is None else words.significant(pair.p),
-        "corrected": NOTHING if pair.p_corrected is None else words.significant(pair.p_corrected),
-    }
+    mean = NOTHING if pair.mean is None else words.amount(pair.mean, pair.sd)
+    return {**about, "mean": mean, "answers": [_answer(pair, pair.on_new_data), _answer(pair, pair.on_table)]}
+
+
+def _answer(pair: Pair, answer: Answer | None) -> tuple[str, str]:
+    """An interval; and p as it is corrected, with what it was."""
+    if answer is None:
+        return NOTHING, NOTHING
+    raw = words.significant(answer.p)
+    p = NOTHING if answer.p_corrected is None else f"{words.significant(answer.p_corrected)} ({raw})"
+    return words.interval(pair, answer), p
 
 
 def _runs(compared: Comparison, runs: Sequence[Summary]) -> list[dict[str, Any]]:

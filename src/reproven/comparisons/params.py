@@ -5,7 +5,8 @@ It imports nothing heavy, so that the command line can refuse a field before any
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reproven.errors import name_among
@@ -35,6 +36,28 @@ def field_problems(by: Sequence[str]) -> list[str]:
         elif name not in fields:
             problems.append(f"by names {name[:60]!r}, but no param is called so. {name_among(name, fields)}")
     return problems
+
+
+def rope_problems(rope: str | None) -> list[str]:
+    """What is wrong with a region of practical equivalence, a sentence each."""
+    if rope is None:
+        return []
+    try:
+        width = float(rope.removesuffix("%"))
+    except ValueError:
+        width = math.nan
+    if 0 <= width < math.inf:
+        return []
+    return [
+        f"rope is {rope[:60]!r}, but must be the largest difference that is practically none, in the "
+        "metric's unit or in percent of it. Try --rope 0.1, or --rope 2%."
+    ]
+
+
+def width_of(rope: str) -> Callable[[float], float]:
+    """Half of a region of practical equivalence, from the size of the metric: `0.1`, or `2%` of it."""
+    share = float(rope.removesuffix("%"))
+    return (lambda size: size * share / 100) if rope.endswith("%") else (lambda size: share)
 
 
 def canonical(params: Params) -> dict[str, str]:

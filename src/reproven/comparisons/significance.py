@@ -19,6 +19,7 @@ RESAMPLES = 10_000
 RANDOM_SEED = 20_260
 LARGEST_EXACT = 20  # pairs of which all 2**20 signs are tried
 RANDOM_SIGNS = 100_000
+_POWER = 0.8  # of a test that would tell a difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,41 @@ class Test:
     p: float
     is_exact: bool
     least: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resampled:
+    """What a mean difference over overlapping splits says of data that nobody has drawn.
+
+    Attributes:
+        mean: Mean difference.
+        error: Its standard error, corrected for the rows that the splits' training parts share.
+        low: Lower end of its 95 % interval; likewise `high`.
+        p: Two-sided p-value.
+    """
+
+    mean: float
+    error: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Practical:
+    """How probable it is that a mean difference on new data is below, within or above a region around 0.
+
+    Attributes:
+        below: Probability that it is less than −width.
+        within: That it is from −width to width: practically none.
+        above: That it is more than width.
+        width: Half of the region, in the metric's unit.
+    """
+
+    below: float
+    within: float
+    above: float
+    width: float
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -97,6 +133,78 @@ def sign_flips(differences: Sequence[float]) -> Test:
         signs = rng.integers(0, 2, size=(RANDOM_SIGNS // 10, len(values)), dtype=np.int8)
         count += int(np.count_nonzero(np.abs((2.0 * signs - 1) @ values) >= found))
     return Test(p=(count + 1) / (RANDOM_SIGNS + 1), is_exact=False, least=1 / (RANDOM_SIGNS + 1))
+
+
+def resampled(differences: Sequence[float], ratio: float) -> Resampled:
+    """The corrected resampled t-test, and its interval: what differences over random splits say of new data.
+
+    Splits of one table share training rows, so that their differences vary less than those of new tables
+    would. The variance of the mean is therefore taken as (1/n + n_test/n_train) times the sample's variance,
+    where 1/n would hold for independent tables; t has n − 1 degrees of freedom.
+
+    Args:
+        differences: One a split, in any order; at least two.
+        ratio: Rows that a split tests on, divided by those it trains on.
+
+    Source: Nadeau & Bengio (2003), Inference for the generalization error, Machine Learning 52, section 3.1;
+        for repeated cross-validation Bouckaert & Frank (2004), Evaluating the replicability of significance
+        tests for comparing learning algorithms, PAKDD.
+    """
+    mean, error = float(np.mean(differences)), _error(differences, ratio)
+    if error == 0:
+        return Resampled(mean=mean, error=error, low=mean, high=mean, p=float(mean == 0))
+    t = stats.t(df=len(differences) - 1)
+    reach = float(t.ppf((1 + LEVEL) / 2)) * error
+    p = 2 * float(t.sf(abs(mean) / error))
+    return Resampled(mean=mean, error=error, low=mean - reach, high=mean + reach, p=p)
+
+
+def practical(differences: Sequence[float], ratio: float, width: float) -> Practical:
+    """The Bayesian correlated t-test: how probable a difference is that matters.
+
+    With a matching prior that knows nothing, the posterior of the mean difference is Student's t with n − 1
+    degrees of freedom, placed and scaled as in `resampled`.
+
+    Args:
+        differences: As for `resampled`; likewise `ratio`.
+        ratio: As there.
+        width: The largest difference that is practically none; at least 0.
+
+    Source: Corani & Benavoli (2015), A Bayesian approach for comparing cross-validated algorithms on multiple
+        data sets, Machine Learning 100, section 2.
+    """
+    mean, error = float(np.mean(differences)), _error(differences, ratio)
+    if error == 0:
+        below, above = float(mean < -width), float(mean > width)
+    else:
+        posterior = stats.t(df=len(differences) - 1, loc=mean, scale=error)
+        below, above = float(posterior.cdf(-width)), float(posterior.sf(width))
+    return Practical(below=below, within=max(0.0, 1 - below - above), above=above, width=width)
+
+
+def splits_needed(mean: float, spread: float, ratio: float, alpha: float) -> int | None:
+    """How many splits would tell a mean difference of this size from none in four of five cases.
+
+    None where no number does: the variance that splits of one table share does not shrink with their number.
+
+    Args:
+        mean: The mean difference.
+        spread: The differences' standard deviation.
+        ratio: As for `resampled`.
+        alpha: The largest p that counts.
+
+    Source: the usual formula for a sample's size, with the variance of `resampled`.
+    """
+    for n in (*range(2, 100), *range(100, 1001, 10)):
+        t = stats.t(df=n - 1)
+        reach = float(t.ppf(1 - alpha / 2) + t.ppf(_POWER))
+        if abs(mean) >= reach * spread * math.sqrt(1 / n + ratio):
+            return int(n)
+    return None
+
+
+def _error(differences: Sequence[float], ratio: float) -> float:
+    return (deviation(differences) or 0.0) * math.sqrt(1 / len(differences) + ratio)
 
 
 def corrected(p_values: Sequence[float]) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reproven.comparisons.groups import Group
 from reproven.comparisons.overview import Comparison
-from reproven.comparisons.pairs import ALPHA, Pair
+from reproven.comparisons.pairs import ALPHA, Answer, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.comparisons.significance import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
 from reproven.values.metrics import is_of_validation
@@ -65,17 +65,17 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def _is_open(pair: Pair) -> bool:
     """Whether a pair was tested, and is not equal to the bit."""
-    return pair.p is not None and any(pair.differences.values())
+    return pair.answer is not None and not pair.is_equal
 
 
 def _is_hopeless(pair: Pair) -> bool:
     """Whether no outcome of a pair's test could have been told from chance."""
-    return _is_open(pair) and pair.better is None and pair.least is not None and pair.least >= ALPHA
+    return _is_open(pair) and pair.better is None and pair.answer is not None and pair.answer.least >= ALPHA
 
 
 def _too_few(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     most = max(len(pair.differences) for pair in pairs)
-    tests = sum(pair.p is not None for pair in comparison.pairs)
+    tests = sum(map(_is_open, comparison.pairs))
     needed = next(n for n in range(1, 99) if tests * 2 / 2**n < ALPHA)
     least = significant(min(1.0, tests * 2 / 2**most))
     return (
@@ -100,36 +100,91 @@ def _said(pair: Pair, metric: str) -> str:
     if pair.refusal or pair.mean is None:
         return f"{pair.a} and {pair.b} are not paired: {pair.refusal}"
     over = _count(len(pair.differences), "seed")
-    if not any(pair.differences.values()):
+    if pair.is_equal:
         return f"{pair.a} and {pair.b} have the same {metric} to the bit over {over}"
-    within = f"95 % interval {interval(pair, 1)}" if pair.low is not None else "no interval"
-    found = f"mean difference {amount(pair.mean, pair.sd)} {metric}, {within}"
-    if pair.p is None or pair.p_corrected is None or pair.least is None:
-        return f"{pair.a} and {pair.b} share 1 seed, so nothing can be tested ({found})"
-    p = chance(pair.p_corrected)
-    if pair.better is not None:
-        worse = pair.b if pair.better == pair.a else pair.a
-        within = f"95 % interval {interval(pair, 1 if pair.mean > 0 else -1)}"
-        by = f"{amount(abs(pair.mean), pair.sd)} {metric}"
-        return f"{pair.better} beats {worse} by {by} over {over} ({within}), {p}"
+    found = f"mean difference {amount(pair.mean, pair.sd)} {metric}"
+    if pair.on_table is None:
+        return f"{pair.a} and {pair.b} share 1 seed, so nothing can be tested ({found}, no interval)"
+    if pair.on_new_data is None:
+        return _on_table(pair, pair.on_table, metric, found)
+    return _on_new_data(pair, pair.on_new_data, metric, found) + _practically(pair)
+
+
+def _on_table(pair: Pair, answer: Answer, metric: str, found: str) -> str:
+    """What is said where nothing can be said of new data."""
+    over = _count(len(pair.differences), "seed")
+    given = "on this split alone" if len(pair.by_split) == 1 else "on this table alone"
+    if answer.better is not None:
+        return f"{given}, {_beats(pair, answer, metric, over)}"
+    about = f"({found}, 95 % interval {interval(pair, answer)}), {_p(answer)}"
     if _is_hopeless(pair):
-        least = f"with {len(pair.differences)} the least p is {significant(pair.least)}"
-        return f"too few seeds to tell {pair.a} from {pair.b}: {least} ({found}), {p}"
-    return f"no difference found between {pair.a} and {pair.b} over {over} ({found}), {p}"
+        least = f"with {len(pair.differences)} the least p is {significant(answer.least)}"
+        return f"too few seeds to tell {pair.a} from {pair.b}: {least} {about}"
+    return f"{given}, no difference was found between {pair.a} and {pair.b} over {over} {about}"
 
 
-def interval(pair: Pair, sign: int) -> str:
-    """The ends of a pair's interval; None are none.
+def _beats(pair: Pair, answer: Answer, metric: str, over: str) -> str:
+    worse = pair.b if answer.better == pair.a else pair.a
+    mean = pair.mean or 0.0
+    within = f"95 % interval {interval(pair, answer, 1 if mean > 0 else -1)}"
+    by = f"{amount(abs(mean), pair.sd)} {metric}"
+    return f"{answer.better} beats {worse} by {by} over {over} ({within}), {_p(answer)}"
+
+
+def _on_new_data(pair: Pair, answer: Answer, metric: str, found: str) -> str:
+    """What is said of new data like this, and then of this table."""
+    over = _count(len(pair.differences), "seed")
+    table = pair.on_table
+    here = "" if table is None else f"on this table {_p(table)}"
+    if answer.better is not None:
+        return f"for new data like this, {_beats(pair, answer, metric, over)}; {here}"
+    said = (
+        f"no difference that would be expected on new data was found between {pair.a} and {pair.b} over "
+        f"{over} ({found}, 95 % interval {interval(pair, answer)}), {_p(answer)}"
+    )
+    if table is not None and table.better is not None:
+        within = f"95 % interval {interval(pair, table)}"
+        here = f"on this table {table.better} is better ({within}), {_p(table)}"
+    elif table is not None and table.least >= ALPHA:
+        here += f", and with {over} the least is {significant(table.least)}"
+    return f"{said}; {here}; {_needed(pair)}"
+
+
+def _needed(pair: Pair) -> str:
+    if pair.needed is None:
+        return "no number of splits of this table would tell a difference of this size, since they share rows"
+    return f"{pair.needed} splits would tell a difference of this size in four of five cases"
+
+
+def _practically(pair: Pair) -> str:
+    """How probable it is that the difference matters, where somebody asked."""
+    found = pair.practical
+    if found is None:
+        return ""
+    a, same, b = (significant(share) for share in (found.above, found.within, found.below))
+    if found.within > 1 - ALPHA:
+        return f"; practically the same on new data: less than {found.width:.3g} apart, probability {same}"
+    return (
+        f"; where ±{found.width:.3g} is practically none, {pair.a} is better on new data with probability "
+        f"{a}, {pair.b} with {b}, neither with {same}"
+    )
+
+
+def interval(pair: Pair, answer: Answer, sign: int = 1) -> str:
+    """The ends of an interval.
 
     Args:
-        pair: The pair.
+        pair: The pair, whose deviation says how many places are shown.
+        answer: Its answer to a question.
         sign: 1, or −1 to turn the difference around.
     """
-    if pair.low is None or pair.high is None:
-        return ""
-    low, high = sorted((sign * pair.low, sign * pair.high))
+    low, high = sorted((sign * answer.low, sign * answer.high))
     places = _places(pair.sd, pair.mean or 0.0)
     return f"{number(low, places)} to {number(high, places)}"
+
+
+def _p(answer: Answer) -> str:
+    return chance(answer.p if answer.p_corrected is None else answer.p_corrected)
 
 
 def explanation(comparison: Comparison) -> str:
@@ -144,33 +199,58 @@ def explanation(comparison: Comparison) -> str:
             " Who chooses by validation rows leaves the test rows out: these then give an honest estimate of "
             "what is chosen, as the validation rows do not."
         )
-    tests = [pair for pair in comparison.pairs if pair.p is not None]
+    tests = [pair for pair in comparison.pairs if _is_open(pair)]
     if not tests:
         return meaning
-    exact = "exact" if all(pair.is_exact for pair in tests) else "by random signs where there are many seeds"
+    here = [pair.on_table for pair in tests if pair.on_table is not None]
+    exact = (
+        "exact" if all(answer.is_exact for answer in here) else "by random signs where there are many seeds"
+    )
+    of_new = "of new data by the corrected resampled t-test, " if any(p.on_new_data for p in tests) else ""
     many = f", corrected for {len(tests)} comparisons (Holm); intervals are not" if len(tests) > 1 else ""
-    return f"{meaning} p is of the sign-flip test of these, two-sided, {exact}{many}."
+    return (
+        f"{meaning} {varied(comparison)} p is {of_new}of this table by sign flips, {exact}; two-sided{many}."
+    )
+
+
+def varied(comparison: Comparison) -> str:
+    """What is other from seed to seed, and with it what the differences are differences over."""
+    pairs = [pair for pair in comparison.pairs if pair.by_split]
+    if all(len(pair.by_split) == 1 for pair in pairs):
+        return "Seeds vary the initial weights and the order of rows; the split into parts is one."
+    if all(len(pair.by_split) == len(pair.differences) for pair in pairs):
+        return "Seeds vary the initial weights, the order of rows and the split into parts."
+    return "Seeds vary the initial weights and the order of rows, some of them the split into parts."
 
 
 def method(comparison: Comparison) -> list[str]:
     """How the numbers were made, in sentences, with their sources."""
-    count = sum(pair.p is not None for pair in comparison.pairs)
+    count = sum(map(_is_open, comparison.pairs))
     return [
         "A group's value for a seed is the mean over its runs of that seed (and seed of the split); "
         "a recipe that was run several times counts once. Mean, standard deviation (n − 1), least and "
         "greatest are taken over the seeds.",
         "Two groups are paired on the seeds that both have, and only if each seed's split and table are the "
-        "same in both, by their sha256 (of a bundled table, columns may be left out). The interval is a 95 % "
-        f"bootstrap interval of the mean difference: bias-corrected and accelerated, {RESAMPLES:,} resamples "
-        "from a fixed seed (Efron 1987, J. Am. Stat. Assoc. 82, 171). Over few seeds a bootstrap interval is "
-        "too narrow; the test is not misled by that.",
+        "same in both, by their sha256 (of a bundled table, columns may be left out).",
+        "On this table: given its rows (and where all seeds share one split, given that), do the two differ? "
         "The test flips the signs of the paired differences (Fisher 1935, The Design of Experiments): the "
         "p-value is the share of all assignments of signs whose mean is at least as far from 0. Over more "
         f"than {LARGEST_EXACT} seeds, {RANDOM_SIGNS:,} random assignments stand for all (Phipson & Smyth "
-        "2010, Stat. Appl. Genet. Mol. Biol. 9, 39). n seeds cannot give a p under 2/2ⁿ.",
-        f"p-values are corrected for the number of comparisons ({count}) by Holm's step-down method "
-        f"(Holm 1979, Scand. J. Stat. 6, 65); a difference is said to be found where the corrected one is "
-        f"under {ALPHA:g}. Intervals are not corrected.",
+        "2010, Stat. Appl. Genet. Mol. Biol. 9, 39). n seeds cannot give a p under 2/2ⁿ. The interval is a "
+        f"95 % bootstrap interval of the mean difference: bias-corrected and accelerated, {RESAMPLES:,} "
+        "resamples from a fixed seed (Efron 1987, J. Am. Stat. Assoc. 82, 171). Over few seeds it is too "
+        "narrow; the test is not misled by that.",
+        "For new data like this: would the two differ, were other rows drawn? Random splits of one table "
+        "share training rows, so their differences vary less than those of new tables would. The corrected "
+        "resampled t-test takes the variance of the mean difference as (1/n + n_test/n_train) times the "
+        "sample's, n − 1 degrees of freedom, one difference a split (Nadeau & Bengio 2003, Machine Learning "
+        "52, 239); its interval is made of the same. A single split says nothing of new data.",
+        "How probable a difference is that matters (--rope): the Bayesian correlated t-test, of the same "
+        "mean and variance (Corani & Benavoli 2015, Machine Learning 100, 285).",
+        f"p-values are corrected for the number of comparisons ({count}; groups that are equal to the bit "
+        "are none), of each question by itself, by Holm's step-down method (Holm 1979, Scand. J. Stat. 6, "
+        f"65); a difference is said to be found where the corrected one is under {ALPHA:g}. Intervals are "
+        "not corrected.",
     ]
 
 

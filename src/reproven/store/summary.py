@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from reproven.values.snapshot import Snapshot
 class Summary:
     """A run in a few words: its id, name, status, params, tags, last metrics and the place of its files.
 
+    Of its parts, by MLflow's words for them (training, validation, testing), it tells the number of rows.
     What the tags say is asked of it by the properties, so that nobody else need know a tag's name.
     """
 
@@ -37,6 +39,7 @@ class Summary:
     tags: dict[str, str]
     metrics: dict[str, float]
     artifact_uri: str
+    rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def recipe_sha256(self) -> str | None:
@@ -106,7 +109,21 @@ def summary(run: Any) -> Summary:
         tags=run.data.tags,
         metrics=run.data.metrics,
         artifact_uri=run.info.artifact_uri,
+        rows=_rows(run),
     )
+
+
+def _rows(run: Any) -> dict[str, int]:
+    """How many rows each part of a run's dataset has, as far as its store tells."""
+    found = {}
+    for item in run.inputs.dataset_inputs if run.inputs else []:
+        try:
+            count = json.loads(item.dataset.profile or "")["num_rows"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if isinstance(count, int):
+            found[_context(item)] = count
+    return found
 
 
 def snapshot(run: Any, experiment: str) -> Snapshot:
@@ -131,6 +148,10 @@ def _elsewhere(name: str, value: str) -> str:
     return Path(value).name if name == "data" else value
 
 
+def _context(item: Any) -> str:
+    return str({tag.key: tag.value for tag in item.tags}.get(CONTEXT, ""))
+
+
 def _dataset(item: Any) -> dict[str, str]:
     """A dataset input as texts; of a file on this machine, its name alone."""
     dataset = item.dataset
@@ -138,7 +159,7 @@ def _dataset(item: Any) -> dict[str, str]:
     return {
         "name": dataset.name,
         "digest": dataset.digest,
-        "context": {tag.key: tag.value for tag in item.tags}.get(CONTEXT, ""),
+        "context": _context(item),
         "source_type": dataset.source_type,
         "source": json.dumps({"uri": dataset.name}) if is_local else dataset.source,
         "schema": dataset.schema or "",
