@@ -12,6 +12,7 @@ from comparing import run, sentence, two
 from reproven.comparisons import overview
 from reproven.comparisons import words as words
 from reproven.errors import InvalidInput
+from reproven.values import amounts
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -196,13 +197,13 @@ def test_no_word_is_nan_whatever_the_values(apart: list[float]) -> None:
 
 
 def test_numbers_are_shown_as_far_as_their_deviation_tells() -> None:
-    assert words.amount(1.91634, 0.3142) == "1.92 ± 0.31"
-    assert words.amount(-1234.5, 67.8) == "−1234 ± 68"
-    assert words.amount(4.34712, None) == "4.347"
-    assert words.amount(0.0, 0.0) == "0.00 ± 0.00"
-    assert words.amount(-0.001, 0.31) == "0.00 ± 0.31"
-    assert words.amount(2.0e8, 4.9e8) == "2e+08 ± 4.9e+08"
-    assert [words.chance(p) for p in (1.0, 0.0625, 0.00195, 0.00001)] == [
+    assert amounts.amount(1.91634, 0.3142) == "1.92 ± 0.31"
+    assert amounts.amount(-1234.5, 67.8) == "−1234 ± 68"
+    assert amounts.amount(4.34712, None) == "4.347"
+    assert amounts.amount(0.0, 0.0) == "0.00 ± 0.00"
+    assert amounts.amount(-0.001, 0.31) == "0.00 ± 0.31"
+    assert amounts.amount(2.0e8, 4.9e8) == "2e+08 ± 4.9e+08"
+    assert [amounts.chance(p) for p in (1.0, 0.0625, 0.00195, 0.00001)] == [
         "p = 1",
         "p = 0.0625",
         "p = 0.002",

@@ -213,12 +213,14 @@ def _description(answer: Compared) -> str:
 @contextmanager
 def _files(answer: Compared, runs: Sequence[Summary], store: Store, command: str) -> Iterator[Path]:
     """A folder with everything that is kept of a comparison, for the length of the block."""
-    from reproven.comparisons import group_figures, intervals, page
+    from reproven.comparisons import answers, group_figures, page
 
-    courses, unread = _courses(answer.comparison, runs, store)
+    is_over_tables = answer.comparison.over_tables is not None
+    courses, unread = ([], []) if is_over_tables else _courses(answer.comparison, runs, store)
     labels = _labels(answer.comparison)
-    pictures = intervals.pictures(answer.comparison, labels)
-    pictures |= group_figures.pictures(answer.comparison, courses, labels)
+    pictures = answers.pictures(answer.comparison, labels)
+    if answer.comparison.over_tables is None:
+        pictures |= group_figures.pictures(answer.comparison, courses, labels)
     about: Any = {"command": command, "notes": unread}
     with tempfile.TemporaryDirectory(prefix="reproven-") as place:
         folder = Path(place) / _FOLDER

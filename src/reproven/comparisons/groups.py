@@ -29,7 +29,8 @@ class Group:
         fields: The value of each field.
         run_ids: The runs that count, oldest first.
         lost: How many more have ended and do not count, by the reason.
-        values: The metric by seed, as `seed/split_seed`; of several runs with one seed their mean.
+        values: The metric by seed, as `seed/split_seed`; of several runs with one seed their mean. Where
+            runs are compared over tables, by table.
         mean: Over the seeds; None where there is none.
         sd: The sample's standard deviation over the seeds; None of one seed.
         low: The least value; likewise `high`.
@@ -51,7 +52,11 @@ Members = Mapping[str, Sequence[Summary]]
 
 
 def grouped(
-    runs: Sequence[Summary], lost: Mapping[str, str], fields: Sequence[str], metric: str
+    runs: Sequence[Summary],
+    lost: Mapping[str, str],
+    fields: Sequence[str],
+    metric: str,
+    count: Callable[[Summary], str] | None = None,
 ) -> tuple[list[Group], Members]:
     """The groups, the best first and those without a value last; and of each the runs that count.
 
@@ -60,6 +65,7 @@ def grouped(
         lost: Why some of them do not count, by run id.
         fields: The params that tell groups apart.
         metric: What is compared, at each run's end.
+        count: What is counted; None for seeds.
     """
     alike = gathered(runs, lambda run: tuple(run.params.get(name) for name in fields))
     telling = [name for place, name in enumerate(fields) if len({key[place] for key in alike}) > 1]
@@ -77,6 +83,7 @@ def grouped(
                 counted=members[label],
                 lost=Counter(lost[run.run_id] for run in some if run.run_id in lost),
                 metric=metric,
+                count=count or unit,
             )
         )
     growing = more_is_better(metric)
@@ -90,8 +97,9 @@ def _group(
     counted: Sequence[Summary],
     lost: Mapping[str, int],
     metric: str,
+    count: Callable[[Summary], str],
 ) -> Group:
-    values = {seeds: _value(some, metric) for seeds, some in by_unit(counted).items()}
+    values = {counts: _value(some, metric) for counts, some in gathered(counted, count).items()}
     numbers = list(values.values())
     return Group(
         label=label,

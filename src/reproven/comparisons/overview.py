@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproven.comparisons import params
-from reproven.comparisons.groups import Group, Members, by_recipe, by_unit, grouped
-from reproven.comparisons.pairs import Pair, paired
+from reproven.comparisons.across import Across, across, is_relative
+from reproven.comparisons.groups import Group, Members, by_recipe, by_unit, gathered, grouped
+from reproven.comparisons.pairs import Pair, paired, rows_of
 from reproven.errors import InvalidInput, name_among
 from reproven.store.summary import Summary
 from reproven.values.metrics import more_is_better
@@ -58,6 +59,8 @@ class Comparison:
         equal: The params that all runs have alike.
         left_out: The runs that do not count.
         notes: What a reader must know to judge the numbers, in sentences.
+        over_tables: What the groups come to over several tables, which then are counted in place of seeds
+            and pairs; None where all runs have one table.
     """
 
     metric: str
@@ -70,6 +73,7 @@ class Comparison:
     equal: Mapping[str, str]
     left_out: tuple[Left, ...]
     notes: tuple[str, ...]
+    over_tables: Across | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -98,25 +102,95 @@ def of(
     trained = [run for run in runs if run.recipe_sha256 and not run.replay_of and run.status in _ENDED]
     spelled = [run.params for run in trained]
     chosen = params.choosing(spelled)
-    fields = tuple(dict.fromkeys(by)) or tuple(chosen)
     growing = more_is_better(metric)
-    groups, members = grouped(trained, left, fields, metric)
-    others = [name for name in chosen if name not in fields]
     width = params.width_of(rope) if rope is not None else None
+    names = _tables([run for run in trained if run.run_id not in left])
+    over = _over_tables(trained, left, tuple(dict.fromkeys(by)) or _within(trained, chosen), names, metric)
+    if over is not None:
+        fields, groups, members, common = over
+        if width is not None and is_relative(metric) and not str(rope).endswith("%"):
+            raise InvalidInput([f"rope is {rope}, but tables differ in unit: give percent. Try --rope 2%."])
+        found = across(common, metric=metric, growing=growing, width=width)
+        groups.sort(key=lambda group: found.ranks[group.label])
+    else:
+        fields, found = tuple(dict.fromkeys(by)) or tuple(chosen), None
+        groups, members = grouped(trained, left, fields, metric)
+    others = [name for name in chosen if name not in fields]
     return Comparison(
         metric=metric,
         more_is_better=growing,
         by=fields,
         groups=tuple(groups),
-        pairs=tuple(paired(groups, members, others, metric=metric, growing=growing, width=width)),
+        pairs=tuple(paired(groups, members, others, metric=metric, growing=growing, width=width))
+        if found is None
+        else (),
         differ=params.differing(spelled),
         follow=tuple(params.following(spelled)),
         equal=params.equal(spelled),
         left_out=tuple(
             Left(run_id=run.run_id, name=run.name, why=left[run.run_id]) for run in runs if run.run_id in left
         ),
-        notes=tuple(_notes(groups, members, others, metric)),
+        notes=(*_not_counted(groups, found), *_notes(groups, members, others, metric)),
+        over_tables=found,
     )
+
+
+def _tables(runs: Sequence[Summary]) -> dict[tuple[str, str], str]:
+    """The tables of some runs, each by a name that no other has."""
+    found: dict[tuple[str, str], str] = {}
+    for run in runs:
+        name = run.params.get("data", "")
+        is_taken = name in found.values() and rows_of(run) not in found
+        found.setdefault(rows_of(run), f"{name} {run.table_sha256[:8]}" if is_taken else name)
+    return found
+
+
+def _within(runs: Sequence[Summary], chosen: Sequence[str]) -> tuple[str, ...]:
+    """The fields that tell runs of one table apart, of some table at least."""
+    by_table = gathered(runs, rows_of).values()
+    return tuple(
+        name for name in chosen if any(len({run.params.get(name) for run in some}) > 1 for some in by_table)
+    )
+
+
+def _over_tables(
+    runs: Sequence[Summary],
+    left: Mapping[str, str],
+    fields: tuple[str, ...],
+    names: Mapping[tuple[str, str], str],
+    metric: str,
+) -> tuple[tuple[str, ...], list[Group], Members, dict[str, dict[str, float]]] | None:
+    """The groups that fields make of runs on several tables; None where these are not several.
+
+    Returns:
+        The fields, the groups, their members, and the values on the tables that count: that all groups have,
+        in the same splits.
+    """
+    if len(names) < 2 or not fields or set(fields) & {"data", "target", "data_sha256"}:
+        return None
+    groups, members = grouped(runs, left, fields, metric, count=lambda run: names[rows_of(run)])
+    groups = [group for group in groups if group.values]
+    splits = [
+        {
+            (names[rows], frozenset(run.split_sha256 for run in some))
+            for rows, some in gathered(members[group.label], rows_of).items()
+        }
+        for group in groups
+    ]
+    shared = {name for name, _ in set.intersection(*splits)} if splits else set()
+    tables = [name for name in names.values() if name in shared]
+    if len(groups) < 2 or len(tables) < 2:
+        return None
+    common = {group.label: {name: group.values[name] for name in tables} for group in groups}
+    return fields, groups, members, common
+
+
+def _not_counted(groups: Sequence[Group], found: Across | None) -> Iterator[str]:
+    if found is None:
+        return
+    for name in dict.fromkeys(name for group in groups for name in group.values):
+        if name not in found.tables:
+            yield f"{name} does not count: not all groups have it, in the same splits."
 
 
 def _reason(run: Summary, metric: str) -> str | None:
@@ -156,7 +230,8 @@ def _notes(groups: Sequence[Group], members: Members, others: Sequence[str], met
             of_group = f" of {group.label}" if len(groups) > 1 else ""
             yield f"{lost} of {total}{of_group} do not count: {_times(group.lost)}."
     counted = [run for runs in members.values() for run in runs]
-    together = [runs for some in members.values() for runs in by_unit(some).values()]
+    by_table = [some for runs in members.values() for some in gathered(runs, rows_of).values()]
+    together = [runs for some in by_table for runs in by_unit(some).values()]
     mixed = [n for n in others if any(len({run.params.get(n) for run in runs}) > 1 for runs in together)]
     if mixed:
         names = ", ".join(mixed)

@@ -19,6 +19,7 @@ from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import Answer, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.store.summary import Summary
+from reproven.values import amounts
 
 #: What a browser may load for the page: pictures that are in it, and its own style.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -82,7 +83,7 @@ def _figure(picture: CaptionedFigure) -> dict[str, str]:
 def _pair(pair: Pair) -> dict[str, Any]:
     """A row of the table of pairs, as texts."""
     about = {"a": pair.a, "b": pair.b, "seeds": len(pair.differences), "better": pair.better}
-    mean = NOTHING if pair.mean is None else words.amount(pair.mean, pair.sd)
+    mean = NOTHING if pair.mean is None else amounts.amount(pair.mean, pair.sd)
     return {**about, "mean": mean, "answers": [_answer(pair, pair.on_new_data), _answer(pair, pair.on_table)]}
 
 
@@ -90,8 +91,8 @@ def _answer(pair: Pair, answer: Answer | None) -> tuple[str, str]:
     """An interval; and p as it is corrected, with what it was."""
     if answer is None:
         return NOTHING, NOTHING
-    raw = words.significant(answer.p)
-    p = NOTHING if answer.p_corrected is None else f"{words.significant(answer.p_corrected)} ({raw})"
+    raw = amounts.significant(answer.p)
+    p = NOTHING if answer.p_corrected is None else f"{amounts.significant(answer.p_corrected)} ({raw})"
     return words.interval(pair, answer), p
 
 

@@ -210,13 +210,13 @@ def _refusal(a: Group, b: Group, shared: Mapping[str, Sequence[Summary]]) -> str
     if not shared:
         return "they share no seed"
     for unit, runs in shared.items():
-        for what, values in (("tables", map(_rows, runs)), ("splits", (run.split_sha256 for run in runs))):
+        for what, values in (("tables", map(rows_of, runs)), ("splits", (run.split_sha256 for run in runs))):
             if len(set(values)) > 1:
                 return f"their {what} differ at seed {unit.partition('/')[0]}"
     return None
 
 
-def _rows(run: Summary) -> tuple[str, str]:
+def rows_of(run: Summary) -> tuple[str, str]:
     """What tells a table's rows and target: of a bundled one its name, whatever columns are left out."""
     name = run.params.get("data", "")
     return (name, run.params.get("target", "")) if name in BUNDLED else ("", run.table_sha256)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from reproven.comparisons.across import Across, OverTables
 from reproven.comparisons.groups import Group
 from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import ALPHA, Answer, Pair
 from reproven.comparisons.params import NOTHING, shown
 from reproven.comparisons.significance import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
+from reproven.values.amounts import amount, chance, number, places_of, significant
 from reproven.values.metrics import is_of_validation
 
 _MOST = 10  # sentences in a row that somebody reads
-_LEAST_SHOWN = 0.0001
 
 
 def title(comparison: Comparison) -> str:
     """What is compared, in a line."""
-    seeds = {unit for group in comparison.groups for unit in group.values}
     runs = sum(len(group.run_ids) for group in comparison.groups)
+    if comparison.over_tables is not None:
+        groups, tables = _count(len(comparison.groups), "group"), len(comparison.over_tables.tables)
+        return f"{comparison.metric} of {_count(runs, 'run')} in {groups}, {tables} tables"
+    seeds = {unit for group in comparison.groups for unit in group.values}
     groups = _count(len(comparison.groups), "group")
     within = f" in {groups}, {_count(len(seeds), 'seed')}" if len(comparison.groups) > 1 else ""
     return f"{comparison.metric} of {_count(runs, 'run')}{within}"
@@ -30,7 +33,14 @@ def _count(number: int, word: str) -> str:
 
 
 def table(comparison: Comparison) -> list[tuple[str, ...]]:
-    """A header, and a row for each group: its runs, its seeds, and the metric over them."""
+    """A header, and a row for each group: its runs, its seeds, and the metric over them; or its tables."""
+    if comparison.over_tables is not None:
+        ranks = comparison.over_tables.ranks
+        rows = [
+            (group.label, str(len(group.run_ids)), str(len(group.values)), f"{ranks[group.label]:.2f}")
+            for group in comparison.groups
+        ]
+        return [("group", "runs", "tables", "mean rank"), *rows]
     header = ("group", "runs", "seeds", comparison.metric, "min", "max")
     return [header, *(_row(group) for group in comparison.groups)]
 
@@ -41,13 +51,15 @@ def _row(group: Group) -> tuple[str, ...]:
     counts = (group.label, f"{runs}{of_all}", str(len(group.values)))
     if group.mean is None or group.low is None or group.high is None:
         return (*counts, NOTHING, NOTHING, NOTHING)
-    places = max(0, _places(group.sd, group.mean))
+    places = max(0, places_of(group.sd, group.mean))
     ends = (number(group.low, places), number(group.high, places))
     return (*counts, amount(group.mean, group.sd), *ends)
 
 
 def sentences(comparison: Comparison) -> list[str]:
     """What the pairs say, those of the best group first, ten of them at most; and how many more there are."""
+    if comparison.over_tables is not None:
+        return over_tables(comparison.over_tables, comparison.metric)
     if len(comparison.groups) == 1:
         return [_alone(comparison.groups[0], comparison.metric)]
     best, pairs, found = comparison.groups[0].label, list(comparison.pairs), []
@@ -179,7 +191,7 @@ def interval(pair: Pair, answer: Answer, sign: int = 1) -> str:
         sign: 1, or −1 to turn the difference around.
     """
     low, high = sorted((sign * answer.low, sign * answer.high))
-    places = _places(pair.sd, pair.mean or 0.0)
+    places = places_of(pair.sd, pair.mean or 0.0)
     return f"{number(low, places)} to {number(high, places)}"
 
 
@@ -199,6 +211,8 @@ def explanation(comparison: Comparison) -> str:
             " Who chooses by validation rows leaves the test rows out: these then give an honest estimate of "
             "what is chosen, as the validation rows do not."
         )
+    if comparison.over_tables is not None:
+        return f"{better} {comparison.metric} is better. {_OVER_TABLES}"
     tests = [pair for pair in comparison.pairs if _is_open(pair)]
     if not tests:
         return meaning
@@ -225,6 +239,8 @@ def varied(comparison: Comparison) -> str:
 
 def method(comparison: Comparison) -> list[str]:
     """How the numbers were made, in sentences, with their sources."""
+    if comparison.over_tables is not None:
+        return _METHOD_OVER_TABLES
     count = sum(map(_is_open, comparison.pairs))
     return [
         "A group's value for a seed is the mean over its runs of that seed (and seed of the split); "
@@ -263,34 +279,53 @@ def differing(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def amount(value: float, deviation: float | None) -> str:
-    """A value with its deviation, as many places as that has two digits: `1.92 ± 0.31`."""
-    places = _places(deviation, value)
-    spread = "" if deviation is None else f" ± {number(deviation, places)}"
-    return f"{number(value, places)}{spread}"
+_OVER_TABLES = (
+    "Each table is one number of a group, the mean over its seeds; rank 1 is the best on a table. p is of "
+    "the Wilcoxon signed-rank test over tables, two-sided, corrected for the number of pairs (Holm)."
+)
+_METHOD_OVER_TABLES = [
+    "Runs on several tables are compared over tables: one number a table and group, its mean over the seeds. "
+    "A table counts where all groups have it, in the same splits. A seed never counts as a table.",
+    "Pairs are tested by Wilcoxon's signed-rank test of the differences, of an error in the target's unit "
+    "relative to the mean of both, and corrected by Holm's method; the Friedman test asks whether all groups "
+    "are alike (Demšar 2006, JMLR 7, 1; that pairs are told apart by Wilcoxon's test and not by ranks: "
+    "Benavoli, Corani & Mangili 2016, JMLR 17, 5). n tables cannot give a p under 2/2ⁿ.",
+    "How probable a difference is that matters (--rope): the Bayesian signed-rank test (Benavoli, Corani, "
+    "Demšar & Zaffalon 2017, JMLR 18, 77).",
+]
 
 
-def _places(deviation: float | None, value: float) -> int:
-    """Decimal places that show two digits of a deviation, or four of a value that has none."""
-    telling, digits = (deviation, 2) if deviation else (value, 4)
-    if not telling or not math.isfinite(telling):
-        return 2
-    return digits - 1 - math.floor(math.log10(abs(telling)))
+def over_tables(found: Across, metric: str) -> list[str]:
+    """What several tables say together of every two groups, ten of them at most."""
+    said = [_over_tables(pair, found, metric) for pair in found.pairs[:_MOST]]
+    if more := len(found.pairs) - len(said):
+        said.append(f"{more} more pairs (--json has all)")
+    if found.friedman is not None:
+        tables = f"over {len(found.tables)} tables"
+        said.insert(0, f"{tables}, that all groups are alike: {chance(found.friedman)} (Friedman)")
+    return said
 
 
-def number(value: float, places: int) -> str:
-    """A number with so many decimal places, as text; very large and small ones by their exponent."""
-    if places > 8 or abs(value) >= 1e7:
-        return f"{value:.3g}".replace("-", "−")
-    text = f"{round(value, places):.{max(0, places)}f}"
-    return text.replace("-", "") if not float(text) else text.replace("-", "−")
-
-
-def chance(p: float) -> str:
-    """A p-value: `p = 0.002`."""
-    return f"p < {_LEAST_SHOWN}" if p < _LEAST_SHOWN else f"p = {significant(p)}"
-
-
-def significant(p: float) -> str:
-    """A share with as many digits as are of use: one where it is small."""
-    return f"{p:.1g}" if p < 0.01 else f"{p:.3g}"
+def _over_tables(pair: OverTables, found: Across, metric: str) -> str:
+    over, (a, b) = f"over {len(found.tables)} tables", pair.better_on
+    if pair.p_corrected is None or pair.least is None:
+        return f"{over}, {pair.a} and {pair.b} have the same {metric} to the bit"
+    p = chance(pair.p_corrected)
+    if pair.better is not None:
+        worse, won = (pair.b, a) if pair.better == pair.a else (pair.a, b)
+        said = f"{over}, {pair.better} beats {worse}: it is better on {won}, {p}"
+    elif pair.least >= ALPHA:
+        least = f"with {len(found.tables)} the least p is {significant(pair.least)}"
+        said = f"too few tables to tell {pair.a} from {pair.b}: {least}, {p}"
+    else:
+        said = f"{over}, no difference was found between {pair.a} (better on {a}) and {pair.b} (on {b}), {p}"
+    practical = pair.practical
+    if practical is None:
+        return said
+    shares = (significant(share) for share in (practical.above, practical.within, practical.below))
+    a_better, same, b_better = shares
+    width = f"{100 * practical.width:.3g} %" if found.is_relative else f"{practical.width:.3g}"
+    return (
+        f"{said}; where ±{width} is practically none, {pair.a} is better on a new table with probability "
+        f"{a_better}, {pair.b} with {b_better}, neither with {same}"
+    )

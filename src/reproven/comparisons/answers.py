@@ -1,4 +1,4 @@
-"""Intervals: the figure of paired differences, with what both questions say of their means."""
+"""Answers: the figures of what tests say, of pairs on one table and of groups over several."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproven.comparisons.across import Across
 from reproven.comparisons.group_figures import CaptionedFigure, grid_lines, verbatim, wrapped
 from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import Answer, Pair
@@ -19,12 +20,15 @@ _NEW_DATA, _TABLE, _SEED = "#0072b2", "#d55e00", "0.55"
 
 
 def pictures(compared: Comparison, labels: Mapping[str, str]) -> dict[str, CaptionedFigure]:
-    """The figure by its file's name, where there is something to show.
+    """The figure by its file's name, where there is something to show: of ranks where tables are compared.
 
     Args:
         compared: The comparison.
         labels: What stands at the axes, for `metric`.
     """
+    if compared.over_tables is not None:
+        drawn = png(mean_ranks(compared.over_tables))
+        return {"ranks": CaptionedFigure(title="Mean ranks", caption=_RANKS, png=drawn)}
     pairs = [pair for pair in compared.pairs if pair.on_table is not None and not pair.is_equal]
     if not pairs:
         return {}
@@ -39,6 +43,62 @@ _CAPTION = (
     "Each grey point is the difference of two groups at one seed; bars are 95 % intervals of the mean "
     "difference, of each question its own. One that reaches over 0 leaves open which group is better."
 )
+
+
+_RANKS = (
+    "The mean rank of each group over the tables, 1 the best. A bar joins groups of which no two are told "
+    "apart (Wilcoxon's test, corrected by Holm's method)."
+)
+
+
+def mean_ranks(found: Across) -> Figure:
+    """The critical-difference diagram: groups on a line of mean ranks, bars over those not told apart.
+
+    Source: Demšar (2006), JMLR 7, figure 1; that bars stand for tests of pairs: Benavoli, Corani & Mangili
+        (2016), JMLR 17.
+    """
+    names = sorted(found.ranks, key=lambda name: found.ranks[name])
+    bars = _alike(names, found)
+    below = 0.5 + 0.3 * len(bars)
+    figure = Figure(figsize=(7.5, 0.9 + 0.25 * (len(names) + len(bars))), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    half = -(-len(names) // 2)
+    for place, name in enumerate(names):
+        is_left = place < half
+        height = below + 0.45 * (place if is_left else len(names) - 1 - place)
+        edge, side = (0.7, "right") if is_left else (len(names) + 0.3, "left")
+        rank = found.ranks[name]
+        axes.plot([rank, rank, edge], [0, -height, -height], color="black", linewidth=0.8, clip_on=False)
+        text = f"{wrapped(name, 40)} ({rank:.2f})"
+        axes.text(edge, -height, f"{text} " if is_left else f" {text}", ha=side, va="center", fontsize=9)
+    for number, (first, last) in enumerate(bars):
+        ends = found.ranks[first] - 0.04, found.ranks[last] + 0.04
+        axes.plot(ends, [-0.25 - 0.3 * number] * 2, color=_NEW_DATA, linewidth=3.5, solid_capstyle="butt")
+    axes.set_xlim(1, len(names))
+    axes.set_ylim(-below - 0.45 * half, 0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xticks(range(1, len(names) + 1))
+    axes.set_xlabel(f"mean rank over {len(found.tables)} tables")
+    axes.set_yticks([])
+    for edge_ in ("left", "right", "bottom"):
+        axes.spines[edge_].set_visible(False)
+    return figure
+
+
+def _alike(names: Sequence[str], found: Across) -> list[tuple[str, str]]:
+    """The first and the last of each longest run of groups, by rank, of which no two are told apart."""
+    apart = {frozenset((pair.a, pair.b)) for pair in found.pairs if pair.better is not None}
+    runs: list[tuple[int, int]] = []
+    for first in range(len(names)):
+        last = first
+        while last + 1 < len(names) and all(
+            frozenset((names[last + 1], other)) not in apart for other in names[first : last + 1]
+        ):
+            last += 1
+        if last > first and not any(last <= end for _, end in runs):
+            runs.append((first, last))
+    return [(names[first], names[last]) for first, last in runs]
 
 
 def intervals(pairs: Sequence[Pair], label: str) -> Figure:
