@@ -62,27 +62,29 @@ def mean_ranks(found: Across) -> Figure:
     below = 0.5 + 0.3 * len(bars)
     figure = Figure(figsize=(7.5, 0.9 + 0.25 * (len(names) + len(bars))), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    half = -(-len(names) // 2)
+    most, half = len(names), -(-len(names) // 2)
+    margin = 0.08 * (most - 1)
     for place, name in enumerate(names):
         is_left = place < half
-        height = below + 0.45 * (place if is_left else len(names) - 1 - place)
-        edge, side = (0.7, "right") if is_left else (len(names) + 0.3, "left")
+        height = below + 0.45 * (place if is_left else most - 1 - place)
+        edge, side = (1 - margin, "right") if is_left else (most + margin, "left")
         rank = found.ranks[name]
-        axes.plot([rank, rank, edge], [0, -height, -height], color="black", linewidth=0.8, clip_on=False)
-        text = f"{wrapped(name, 40)} ({rank:.2f})"
+        axes.plot([rank, rank, edge], [0, -height, -height], color="black", linewidth=0.8)
+        text = f"{wrapped(name, 26)} ({rank:.2f})"
         axes.text(edge, -height, f"{text} " if is_left else f" {text}", ha=side, va="center", fontsize=9)
     for number, (first, last) in enumerate(bars):
-        ends = found.ranks[first] - 0.04, found.ranks[last] + 0.04
+        ends = found.ranks[first] - margin / 4, found.ranks[last] + margin / 4
         axes.plot(ends, [-0.25 - 0.3 * number] * 2, color=_NEW_DATA, linewidth=3.5, solid_capstyle="butt")
-    axes.set_xlim(1, len(names))
+    axes.plot([1, most], [0, 0], color="black", linewidth=1.6)
+    axes.set_xlim(1 - 8 * margin, most + 8 * margin)  # room for names on both sides
     axes.set_ylim(-below - 0.45 * half, 0)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xticks(range(1, len(names) + 1))
+    axes.set_xticks(range(1, most + 1))
     axes.set_xlabel(f"mean rank over {len(found.tables)} tables")
     axes.set_yticks([])
-    for edge_ in ("left", "right", "bottom"):
-        axes.spines[edge_].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     return figure
 
 

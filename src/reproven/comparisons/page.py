@@ -54,6 +54,7 @@ def page(
         header=header,
         rows=rows,
         pairs=[_pair(pair) for pair in compared.pairs],
+        tables=_tables(compared),
         differ=words.differing(compared),
         follow=[(name, [shown(name, value) for value in compared.differ[name]]) for name in compared.follow],
         equal=[(name, shown(name, value)) for name, value in compared.equal.items()],
@@ -63,6 +64,17 @@ def page(
         left_out=compared.left_out,
         command=command,
     )
+
+
+def _tables(compared: Comparison) -> list[tuple[str, ...]]:
+    """A header, and a row for each of several tables with what every group came to on it."""
+    if compared.over_tables is None:
+        return []
+    rows = [
+        (name, *(f"{group.values[name]:.4g}" for group in compared.groups))
+        for name in compared.over_tables.tables
+    ]
+    return [("table", *(group.label for group in compared.groups)), *rows]
 
 
 def _templates() -> Environment:
