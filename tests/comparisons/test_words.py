@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comparing import run, sentence, two
+from comparing import run, sentence, tagged, two
 from reproven.comparisons import overview
 from reproven.comparisons import words as words
 from reproven.errors import InvalidInput
@@ -81,6 +81,23 @@ def test_seeds_that_share_a_split_are_one_of_it() -> None:
     assert len(pair.by_split) == 4
     assert pair.by_split == pytest.approx([-1 - (3 * split + 1) / 9 for split in range(4)])
     assert "some of them the split" in words.explanation(overview.of(runs))
+
+
+def test_folds_are_counted_as_folds() -> None:
+    runs = [
+        tagged(
+            run(5.0 + by * (1 + seed / 9 + fold / 40), seed=seed, fold=f"{fold}/5", optimizer=name),
+            split=f"{seed} {fold}",
+        )
+        for seed in range(2)
+        for fold in range(1, 6)
+        for name, by in (("sgd", 0.0), ("adam", 1.0))
+    ]
+    compared = overview.of(runs)
+    assert words.table(compared)[0][2] == "folds"
+    assert sentence(compared).startswith("for new data like this, sgd beats adam by 1.131 ± 0.069")
+    assert " over 10 folds (95 % interval " in sentence(compared)
+    assert len(compared.pairs[0].by_split) == 10
 
 
 def test_a_table_whose_parts_are_not_known_speaks_for_itself_alone() -> None:

@@ -85,9 +85,21 @@ def test_split_seed_follows_the_seed() -> None:
     assert Recipe(seed=5, split_seed=7).split_seed == 7
 
 
+def test_a_fold_says_what_share_is_tested() -> None:
+    recipe = Recipe.parse({"fold": "3/10", "test_size": "0.2"})  # as `mlflow run` gives it
+    assert (recipe.fold, recipe.test_size) == ("3/10", 0.1)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert "fold" not in Recipe().to_dict()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        (
+            "fold",
+            "6/5",
+            "fold is '6/5', but must be a fold and how many there are, two at least, as in 3/10.",
+        ),
         ("data", " ", "data is ' ', but must be text, not blank. Try --data boston."),
         ("data_sha256", "abc", "data_sha256 is 'abc', but must be a sha256 of 64 hexadecimal digits."),
         ("target", "", "target is '', but must be text, not blank. Try --target MEDV."),

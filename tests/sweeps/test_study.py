@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from reproven.errors import InvalidInput
 from reproven.recipes.settings import OPTIONS
-from reproven.sweeps.axes import Axis, axis_text, read_axes, read_seeds
+from reproven.sweeps.axes import Axis, axis_text, cross_validation, read_axes, read_seeds
 from reproven.sweeps.study import Study
+
+
+def test_cross_validation_is_an_axis_of_folds_and_its_repetitions_are_seeds() -> None:
+    folds, seeds = cross_validation("2x5")
+    assert (folds.name, folds.values, seeds) == ("fold", ("1/5", "2/5", "3/5", "4/5", "5/5"), (0, 1))
+    assert cross_validation("10")[1] == ()
+    made = Study(base={}, axes=(folds,), seeds=seeds)
+    assert made.total == 10
+    assert made.recipe({"fold": "4/5"}, 1).test_size == 0.2
 
 
 def axis(text: str) -> Axis:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from reproven.errors import DataError
+from reproven.recipes.choices import rows_tested
 from reproven.tables import data
-from reproven.tables.split import split, standardisation
+from reproven.tables.split import folded, split, standardisation
 
 
 @pytest.mark.parametrize("name", ["boston", "diabetes"])
@@ -30,6 +31,36 @@ def test_split_and_scale_are_those_of_scikit_learn(name: str, test_size: float) 
         assert np.array_equal(dataset.fitted["scale"], scaler.scale_)
         X, _ = dataset.tensors(test)
         assert np.array_equal(X.numpy(), scaler.transform(table.X[test]).astype(np.float32))
+
+
+@pytest.mark.parametrize("folds", [2, 7, 10])
+def test_folds_are_those_of_scikit_learn_and_test_each_row_once(folds: int) -> None:
+    table = data.load("boston")
+    rows = np.arange(len(table.y))
+    theirs = KFold(folds, shuffle=True, random_state=3).split(rows)
+    seen = []
+    for number, (train, test) in enumerate(theirs, start=1):
+        dataset = split(table, test_size=1 / folds, seed=3, fold=(number, folds))
+        assert sorted(dataset.train_rows) == train.tolist()
+        assert sorted(dataset.test_rows) == test.tolist()
+        assert len(test) == rows_tested(len(rows), 1 / folds, (number, folds))
+        seen += test.tolist()
+        held = split(table, test_size=1 / folds, validation_size=0.1, seed=3, fold=(number, folds))
+        assert np.array_equal(held.test_rows, dataset.test_rows)
+        assert len(held.validation_rows) == 51
+    assert sorted(seen) == rows.tolist()
+
+
+def test_folds_of_classes_have_their_shares_of_each() -> None:
+    classes = np.repeat([0, 1, 2], [50, 33, 7])
+    order = np.random.RandomState(1).permutation(90)
+    folds = [folded(order, (number, 4), classes)[0] for number in range(1, 5)]
+    assert sorted(np.concatenate(folds)) == list(range(90))
+    for label, count in enumerate((50, 33, 7)):
+        own = [int((classes[rows] == label).sum()) for rows in folds]
+        assert max(own) - min(own) <= 1
+        assert sum(own) == count
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
 
 
 def test_tensors_are_made_in_parts_with_the_bits_of_the_whole() -> None:

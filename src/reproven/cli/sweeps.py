@@ -38,7 +38,7 @@ from reproven.recipes import recipe, typed
 from reproven.recipes.options import read_checked
 from reproven.recipes.settings import OPTIONS
 from reproven.sweeps import study
-from reproven.sweeps.axes import axis_text, read_axes
+from reproven.sweeps.axes import CV, axis_text, cross_validation, read_axes
 from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
 from reproven.values.metrics import estimate
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _OWN = {
     **study.STUDY_OPTIONS,
+    "cv": CV,
     "jobs": JOBS,
     **OFTEN,
     "require_clean": typed.flag("Refuse to run code that differs from its commit."),
@@ -58,6 +59,7 @@ _DEFAULTS = {
     "round_size": 4,
     "pruner": study.NO_PRUNING,
 }
+_SEEDS = (12,)
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -97,6 +99,17 @@ def _read(texts: Texts) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str
         problems.append("seed is given, and seeds too. Leave one of them out.")
     if problems:
         return ({}, {}), problems
+    if "cv" in how:
+        folds, repeats = cross_validation(how.pop("cv"))
+        found = (*found, folds)
+        given_too = "seed" in said or how.get("seeds", _SEEDS) != _SEEDS  # `mlflow run` always gives them
+        if repeats and given_too:
+            return ({}, {}), ["cv says how many seeds, and seeds are given too. Leave one out: --cv 10."]
+        how |= {"seeds": repeats} if repeats else {}
+        if how.get("search", study.GRID) != study.GRID or how.get("pruner", "none") != study.NO_PRUNING:
+            return ({}, {}), [
+                "cv is given, but folds are for a grid without pruning. Leave search and pruner out."
+            ]
     seeds = [int(said.pop("seed", "12"))]
     chosen = {name: how.pop(name) for name in study.STUDY_OPTIONS if name in how}
     of_study = {"base": said, "axes": found, "seeds": seeds, **chosen}
@@ -117,6 +130,7 @@ def sweep(said: tuple[dict[str, Any], dict[str, Any]], as_json: bool, **asked: A
       reproven sweep --axis variant=module,sequential --axis optimizer=sgd,adam --seeds 0..9
       reproven sweep --axis lr=1e-4..1e-1:log:7 --axis 'hidden=10,10;50' --optimizer adam --jobs 2
       reproven sweep --axis lr=1e-4..1e-1:log --search tpe --trials 20 --pruner median
+      reproven sweep --axis optimizer=sgd,adam --cv 5x10
       reproven sweep --plan plan.yaml --executor dask://127.0.0.1:8786 --tracking-uri http://tracking:5000
     """
     of_study, how = said

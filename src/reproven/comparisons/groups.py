@@ -123,9 +123,10 @@ def gathered(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]
 
 
 def unit(run: Summary) -> str:
-    """What pairs a run with one of another group: its seed, a stroke, and the seed of its split."""
+    """What pairs a run with one of another group: seed, seed of the split and fold, by strokes."""
     seed = run.params.get("seed", params.NOTHING)
-    return f"{seed}/{run.params.get('split_seed', seed)}"
+    parts = (seed, run.params.get("split_seed", seed), *run.params.get("fold", "").split("/")[:1])
+    return "/".join(filter(None, parts))
 
 
 def by_unit(runs: Iterable[Summary]) -> dict[str, list[Summary]]:

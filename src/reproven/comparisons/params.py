@@ -18,7 +18,7 @@ from reproven.recipes.settings import OPTIONS
 Params = Mapping[str, str]
 
 NOTHING = "–"  # stands for a param that a run does not have
-SEEDS = ("seed", "split_seed")
+SEEDS = ("seed", "split_seed", "fold")
 _LONGEST = 60  # characters of a value that are shown
 #: Words that need no name before them: `adam`, and not `optimizer=adam`.
 _WITHOUT_NAME = ("data", "network", "variant", "init", "optimizer", "device", "profile")

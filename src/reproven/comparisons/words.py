@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reproven.comparisons.across import Across, OverTables
 from reproven.comparisons.groups import Group
@@ -24,8 +24,17 @@ def title(comparison: Comparison) -> str:
         return f"{comparison.metric} of {_count(runs, 'run')} in {groups}, {tables} tables"
     seeds = {unit for group in comparison.groups for unit in group.values}
     groups = _count(len(comparison.groups), "group")
-    within = f" in {groups}, {_count(len(seeds), 'seed')}" if len(comparison.groups) > 1 else ""
+    within = f" in {groups}, {_over(seeds)}" if len(comparison.groups) > 1 else ""
     return f"{comparison.metric} of {_count(runs, 'run')}{within}"
+
+
+def _over(units: Collection[str]) -> str:
+    """How many seeds, or folds, as `groups.unit` tells them apart."""
+    return _count(len(units), _unit(units))
+
+
+def _unit(units: Collection[str]) -> str:
+    return "fold" if units and all(unit.count("/") == 2 for unit in units) else "seed"
 
 
 def _count(number: int, word: str) -> str:
@@ -41,7 +50,8 @@ def table(comparison: Comparison) -> list[tuple[str, ...]]:
             for group in comparison.groups
         ]
         return [("group", "runs", "tables", "mean rank"), *rows]
-    header = ("group", "runs", "seeds", comparison.metric, "min", "max")
+    units = [unit for group in comparison.groups for unit in group.values]
+    header = ("group", "runs", f"{_unit(units)}s", comparison.metric, "min", "max")
     return [header, *(_row(group) for group in comparison.groups)]
 
 
@@ -97,7 +107,7 @@ def _too_few(comparison: Comparison, pairs: Sequence[Pair]) -> str:
 
 
 def _alone(group: Group, metric: str) -> str:
-    number_of = _count(len(group.values), "seed")
+    number_of = _over(group.values)
     mean = NOTHING if group.mean is None else amount(group.mean, group.sd)
     return f"one group, so nothing to compare it with: {metric} is {mean} over {number_of}"
 
@@ -111,7 +121,7 @@ def sentence(pair: Pair, metric: str) -> str:
 def _said(pair: Pair, metric: str) -> str:
     if pair.refusal or pair.mean is None:
         return f"{pair.a} and {pair.b} are not paired: {pair.refusal}"
-    over = _count(len(pair.differences), "seed")
+    over = _over(pair.differences)
     if pair.is_equal:
         return f"{pair.a} and {pair.b} have the same {metric} to the bit over {over}"
     found = f"mean difference {amount(pair.mean, pair.sd)} {metric}"
@@ -124,7 +134,7 @@ def _said(pair: Pair, metric: str) -> str:
 
 def _on_table(pair: Pair, answer: Answer, metric: str, found: str) -> str:
     """What is said where nothing can be said of new data."""
-    over = _count(len(pair.differences), "seed")
+    over = _over(pair.differences)
     given = "on this split alone" if len(pair.by_split) == 1 else "on this table alone"
     if answer.better is not None:
         return f"{given}, {_beats(pair, answer, metric, over)}"
@@ -145,7 +155,7 @@ def _beats(pair: Pair, answer: Answer, metric: str, over: str) -> str:
 
 def _on_new_data(pair: Pair, answer: Answer, metric: str, found: str) -> str:
     """What is said of new data like this, and then of this table."""
-    over = _count(len(pair.differences), "seed")
+    over = _over(pair.differences)
     table = pair.on_table
     here = "" if table is None else f"on this table {_p(table)}"
     if answer.better is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,3 +131,8 @@ def layer_names(variant: str, hidden: tuple[int, ...]) -> tuple[str, ...]:
     if variant == "module":
         return (*(f"hidden{i}" for i in range(1, len(hidden) + 1)), "regression")
     return ("hidden", *(f"hidden.{2 * i}" for i in range(len(hidden))), "regression")
+
+
+def rows_tested(rows: int, test_size: float, fold: tuple[int, int] | None) -> int:
+    """How many of a table's rows are held out for testing: a share, rounded up, or those of a fold."""
+    return math.ceil(test_size * rows) if fold is None else len(range(fold[0] - 1, rows, fold[1]))

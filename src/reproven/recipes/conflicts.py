@@ -29,7 +29,9 @@ from reproven.recipes.choices import (
     those_with,
 )
 from reproven.recipes.schemes import parse_init
-from reproven.recipes.typed import is_number
+from reproven.recipes.typed import fold_of, is_number
+
+_USUAL_TEST_SIZE = 0.2
 
 
 def contradictions(values: Mapping[str, Any]) -> list[str]:
@@ -60,6 +62,14 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
             "Try --profile native."
         )
     problems += [*_of_loss(values), *_of_metrics(values)]
+    if values["fold"] is not None and values["test_size"] not in (
+        _USUAL_TEST_SIZE,
+        1 / _folds(values["fold"]),
+    ):
+        problems.append(
+            f"test_size is {values['test_size']:g}, but fold is {values['fold']}, which says what is tested. "
+            "Leave test_size out."
+        )
     if values["patience"] is not None and not values["validation_size"]:
         problems.append(
             f"patience is {values['patience']}, but validation_size is 0: there is no row to tell a better "
@@ -68,6 +78,11 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
     if parse_init(values["init"])[0] == "dirac" and not is_named(values["network"]):
         problems.append("init is dirac, but that is for convolutions alone. Try --init eye.")
     return problems
+
+
+def _folds(fold: str) -> int:
+    found = fold_of(fold)
+    return found[1] if found else 1
 
 
 def own_network(values: Mapping[str, Any]) -> str | None:

@@ -36,6 +36,7 @@ from reproven.recipes.choices import (
 from reproven.recipes.conflicts import contradictions, own_network
 from reproven.recipes.options import Option, problem, problem_in_python, read_all
 from reproven.recipes.settings import OPTIONS
+from reproven.recipes.typed import fold_of
 
 FORMAT = 1
 _OF_TABLE = (
@@ -95,6 +96,7 @@ class Recipe:
     standardise: str | None = None
     test_size: float = 0.2
     split_seed: int | None = None
+    fold: str | None = None
     validation_size: float = 0.0
     network: str | None = None
     network_args: Arguments = ()
@@ -282,4 +284,7 @@ def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
         kept["standardise_target"] = kept["data"] not in BUNDLED and kept["task"] == REGRESSION
     if kept["split_seed"] is None:
         kept["split_seed"] = kept["seed"]
+    if kept["fold"] is not None:
+        _, folds = fold_of(kept["fold"]) or (1, 1)
+        kept["test_size"] = 1 / folds
     return kept

@@ -80,6 +80,10 @@ OPTIONS: Mapping[str, Option] = {
         "Share of the rows held out for testing; 0 trains on all rows.", "0.2", low=0, below=1
     ),
     "split_seed": _seed("Seed of the split into training and testing rows; --seed where not given."),
+    "fold": typed.fold(
+        "Test on one fold of cross-validation, as in 3/10: --split-seed draws all folds of a table, and each "
+        "row is tested in one of them. Takes the place of --test-size."
+    ),
     "validation_size": typed.number(
         "Share of the rows held out to choose an epoch or a run by; 0 for none.", "0.2", low=0, below=1
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -76,6 +77,27 @@ def whole(help: str, example: str, *, low: int, high: int = MAX_COUNT, metavar: 
         metavar=metavar,
         number=int,
     )
+
+
+def fold(help: str) -> Option:
+    """One part of several, as in 3/10."""
+    return Option(
+        help=help,
+        read=str.strip,
+        holds=lambda value: isinstance(value, str) and fold_of(value) is not None,
+        must="a fold and how many there are, two at least, as in 3/10",
+        example="1/10",
+        metavar="FOLD/FOLDS",
+    )
+
+
+def fold_of(text: str) -> tuple[int, int] | None:
+    """Which part of how many a text says, both counted from 1; None where it says none."""
+    found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text)
+    if found is None:
+        return None
+    number, of = int(found[1]), int(found[2])
+    return (number, of) if number <= of > 1 else None
 
 
 def text(help: str, example: str, *, metavar: str) -> Option:

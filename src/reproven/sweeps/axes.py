@@ -23,6 +23,16 @@ _RANGE = re.compile(
 )
 _DIGITS = 6  # significant ones of a value within a range, so that it is short enough to be typed
 MAX_VALUES = 100_000  # of an axis, and runs of a grid
+_CROSS_VALIDATION = re.compile(r"(?:(?P<repeats>[1-9]\d{0,4})x)?(?P<folds>[2-9]|[1-9]\d{1,4})")
+#: Cross-validation: each seed's rows in so many folds, or that with so many seeds.
+CV = Option(
+    help="Cross-validation: 10 for ten folds of each seed's rows, 5x10 for that with the seeds 0 to 4.",
+    read=lambda text: text.strip().replace("×", "x"),
+    holds=lambda value: isinstance(value, str) and _CROSS_VALIDATION.fullmatch(value) is not None,
+    must="how many folds, two at least, or repetitions and folds, as in 5x10",
+    example="5x10",
+    metavar="FOLDS",
+)
 _OWN = {
     "seed": "Give the seeds as --seeds 0..9.",
     **dict.fromkeys(("data_sha256", "sep", "decimal"), "It belongs to one table."),
@@ -70,6 +80,14 @@ class Axis:
     def is_whole(self) -> bool:
         """Whether its field takes whole numbers."""
         return OPTIONS[self.name].number is int
+
+
+def cross_validation(text: str) -> tuple[Axis, tuple[int, ...]]:
+    """The axis of folds that `CV` says, and the seeds; none where it says no repetitions."""
+    found = _CROSS_VALIDATION.fullmatch(text)
+    repeats, folds = (int(found[name] or 0) if found else 0 for name in ("repeats", "folds"))
+    values = tuple(f"{number}/{folds}" for number in range(1, folds + 1))
+    return Axis(name="fold", values=values), tuple(range(repeats))
 
 
 def read_axes(texts: Sequence[str]) -> tuple[tuple[Axis, ...], list[str]]:

@@ -16,8 +16,9 @@ import numpy as np
 from reproven.errors import DataError
 from reproven.files.columns import CATEGORY, NUMBER, REFUSE, parted
 from reproven.files.texts import json_text
-from reproven.recipes.choices import NONE
+from reproven.recipes.choices import NONE, rows_tested
 from reproven.recipes.recipe import Recipe
+from reproven.recipes.typed import fold_of
 from reproven.tables.data import Table, sha256_of
 from reproven.tables.encoding import Encoding, fit
 
@@ -144,6 +145,7 @@ def split(
     test_size: float,
     validation_size: float = 0.0,
     seed: int,
+    fold: tuple[int, int] | None = None,
     standardise: bool = True,
     standardise_target: bool = False,
     impute: str | None = None,
@@ -156,6 +158,7 @@ def split(
         validation_size: Likewise for validation. They follow the testing rows in the order that is drawn,
             so that these are the same whether there are any.
         seed: Seed of the split, as scikit-learn's `random_state`.
+        fold: Which fold of how many is tested, counted from 1; None for as many rows as the test size says.
         standardise: Whether the features are standardised.
         standardise_target: Whether the target is.
         impute: What stands for a missing number, as `encoding.fit` has it.
@@ -166,7 +169,8 @@ def split(
     Source: sklearn.model_selection.train_test_split (scikit-learn 1.9), whose rows these are for numbers.
     """
     order = np.arange(len(table.y))
-    testing, validating = (int(np.ceil(size * len(order))) for size in (test_size, validation_size))
+    testing = rows_tested(len(order), test_size, fold)
+    validating = int(np.ceil(validation_size * len(order)))
     if testing + validating >= len(order):
         sizes, leave, advice = f"test_size {test_size}", "leaves", "--test-size 0.2"
         if validating:
@@ -178,7 +182,10 @@ def split(
     if testing or validating:
         order = np.random.RandomState(seed).permutation(len(order))
     classes = table.y if table.classes else None
-    test_rows, others = taken(order, testing, classes)
+    if fold is not None:
+        test_rows, others = folded(order, fold, classes)
+    else:
+        test_rows, others = taken(order, testing, classes)
     validation_rows, train_rows = taken(others, validating, classes)
     found = Dataset(
         table=table,
@@ -198,6 +205,30 @@ def split(
     target_mean, target_scale = standardisation(y.reshape(len(y), -1))
     shape = y.shape[1:]
     return replace(found, target_mean=target_mean.reshape(shape), target_scale=target_scale.reshape(shape))
+
+
+def folded(
+    order: np.ndarray, fold: tuple[int, int], classes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """One fold's rows, and the others, both in an order.
+
+    Without classes a fold is a piece of the order. With classes the rows are dealt to the folds in turn, one
+    class after the other: so folds differ by one row at most, and by one of each class.
+
+    Args:
+        order: Row numbers.
+        fold: Which of how many, counted from 1.
+        classes: The class of each row of the table; None where rows have none.
+
+    Source: sklearn.model_selection.KFold (scikit-learn 1.9), whose rows these are for numbers.
+    """
+    number, of = fold
+    if classes is None:
+        own = np.array_split(order, of)[number - 1]
+    else:
+        own = order[np.argsort(classes[order], kind="stable")][number - 1 :: of]
+    is_taken = np.isin(order, own)
+    return order[is_taken], order[~is_taken]
 
 
 def taken(order: np.ndarray, count: int, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -275,6 +306,7 @@ def dataset_of(recipe: Recipe, table: Table) -> Dataset:
         test_size=recipe.test_size,
         validation_size=recipe.validation_size,
         seed=recipe.split_seed or 0,
+        fold=None if recipe.fold is None else fold_of(recipe.fold),
         standardise=recipe.standardise != NONE,
         standardise_target=bool(recipe.standardise_target),
         impute=recipe.impute,

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
 from reproven.machine import environment
-from reproven.recipes.choices import FEATURES, NONE, usual_epochs
+from reproven.recipes.choices import FEATURES, NONE, rows_tested, usual_epochs
 from reproven.recipes.recipe import Recipe
+from reproven.recipes.typed import fold_of
 from reproven.tables import data
 from reproven.tables.data import Table
 
@@ -93,7 +94,8 @@ def _unfit(recipe: Recipe, table: Table) -> Iterator[str]:
 
 def rows_that_train(rows: int, recipe: Recipe) -> int:
     """How many of a table's rows are not held out; at least one, as `split` has it or says."""
-    held_out = math.ceil(recipe.test_size * rows) + math.ceil(recipe.validation_size * rows)
+    fold = None if recipe.fold is None else fold_of(recipe.fold)
+    held_out = rows_tested(rows, recipe.test_size, fold) + math.ceil(recipe.validation_size * rows)
     return max(1, rows - held_out)
 
 
