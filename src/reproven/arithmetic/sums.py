@@ -3,7 +3,8 @@
 Products of two float32 numbers are exact in float64, so a float64 sum is known to be close whatever its
 order, its threads and its instructions are; `rounding` does the rest. So any fast product of matrices serves.
 
-Source of the bounds: Higham (2002), "Accuracy and Stability of Numerical Algorithms", chapter 4.
+Source of the bounds: Higham (2002), "Accuracy and Stability of Numerical Algorithms", chapter 4; of sums that
+    are rounded correctly one by one: Shewchuk (1997), Discrete & Computational Geometry 18(3), by math.fsum.
 """
 
 from __future__ import annotations
