@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from comparing import run as candidate
 from conftest import ROOT, Cli
 from projects import mlflow_run, only_run
 from reproven import Recipe, compare, train
-from reproven.comparisons import group_figures, params
+from reproven.comparisons import group_figures, overview, params
+from reproven.comparisons.compare import _csv
 from reproven.comparisons.group_figures import Course
 from reproven.comparisons.page import POLICY
 from reproven.errors import DiskError, InvalidInput, StoreError
@@ -406,3 +407,12 @@ def test_under_mlflow_run_the_run_that_mlflow_made_holds_the_comparison(
     assert "| group | runs | seeds |" in run.data.tags["mlflow.note.content"]
     paths = {item.path for item in client.list_artifacts(run.info.run_id, "comparison")}
     assert "comparison/comparison.html" in paths
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+SUM(A1)", "-2+3", "@cmd", "\t=1", "\r=1"])
+def test_no_cell_of_the_csv_is_a_formula(name: str) -> None:
+    made = replace(candidate(-0.25, optimizer="sgd"), name=name)
+    compared = overview.of([made])
+    (row,) = csv.DictReader(io.StringIO(_csv(compared, [made]), newline=""))
+    assert row["name"] == f"'{name}".replace("\r", " ")
+    assert row["test_rmse"] == "-0.25"  # a number stays one

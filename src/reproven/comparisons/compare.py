@@ -177,14 +177,15 @@ def _csv(compared: Comparison, runs: Sequence[Summary]) -> str:
 
 
 def _inert(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula.
+    """A cell that no spreadsheet takes for a formula, and no reader for the end of a row.
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection
     """
     try:
         float(text)
     except ValueError:
-        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        is_formula = text.startswith(("=", "+", "-", "@", "\t", "\r"))
+        return ("'" + text if is_formula else text).replace("\r", " ")
     return text
 
 
