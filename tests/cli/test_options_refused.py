@@ -189,6 +189,11 @@ CONFLICTS: list[tuple[list[str], list[str]]] = [
     (["train", "--alias", "v1", "--register-model", "a"], ["alias is 'v1', but must be"]),
     (["weights", "--network", "conv", "--hidden", "3"], ["hidden is given, but the network conv has"]),
     (["weights", "--network", "testnet", "--inputs", "3"], ["inputs is given, but the network testnet"]),
+    (["train", "--fold", "1/5", "--test-size", "0.3"], ["test_size is 0.3, but fold is 1/5"]),
+    (["sweep", "--cv", "2x5", "--seeds", "1,2"], ["cv says how many seeds, and seeds are given too"]),
+    (["sweep", "--cv", "5", "--search", "random"], ["cv is given, but folds are for a grid"]),
+    # as `mlflow run` gives the seeds where nobody did
+    (["sweep", "--cv", "2x5", "--seeds", "12", "--trials", "3"], ["trials is given, but a grid takes"]),
     (["replay"], ["run is not given"]),
     (["compare"], ["run is not given"]),
     (["compare", "--experiment", "x", "--csv", "--json"], ["csv and json are both given"]),

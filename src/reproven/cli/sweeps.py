@@ -102,7 +102,7 @@ def _read(texts: Texts) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str
     if "cv" in how:
         folds, repeats = cross_validation(how.pop("cv"))
         found = (*found, folds)
-        given_too = "seed" in said or how.get("seeds", _SEEDS) != _SEEDS  # `mlflow run` always gives them
+        given_too = "seed" in said or tuple(how.get("seeds", _SEEDS)) != _SEEDS  # `mlflow run` gives them
         if repeats and given_too:
             return ({}, {}), ["cv says how many seeds, and seeds are given too. Leave one out: --cv 10."]
         how |= {"seeds": repeats} if repeats else {}
