@@ -16,19 +16,7 @@ from reproven.arithmetic import functions
 from reproven.arithmetic.rounding import nearest_to
 
 DIGITS: dict[str, Callable[[Any], Any]] = {
-    "exp": mpmath.exp,
-    "expm1": mpmath.expm1,
-    "log": mpmath.log,
-    "log1p": mpmath.log1p,
-    "tanh": mpmath.tanh,
-    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
-    "sin": mpmath.sin,
-    "cos": mpmath.cos,
-    "erf": mpmath.erf,
-    "ndtr": mpmath.ncdf,
-    "gelu": lambda x: x * mpmath.ncdf(x),
-    "gelu_slope": lambda x: mpmath.ncdf(x) + x * mpmath.npdf(x),
+    **{name: digits for name, (_, digits) in every_float.BY_NAME.items()},
     "erfinv": mpmath.erfinv,
     "quantile": lambda u: mpmath.sqrt(2) * mpmath.erfinv(2 * u - 1),
 }

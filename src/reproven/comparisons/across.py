@@ -14,9 +14,9 @@ import numpy as np
 from scipy import stats
 
 from reproven.comparisons import significance
+from reproven.comparisons.pairs import ALPHA
 from reproven.comparisons.significance import Practical
 
-ALPHA = 0.05
 _IN_UNIT = ("rmse", "mae")
 _SAMPLES = 50_000
 _STRENGTH = 0.5  # of the prior, as one table on which the two are alike

@@ -60,8 +60,7 @@ class Pair:
         on_new_data: For new data like this; None where all seeds share one split.
         practical: How probable a difference on new data is that matters, above for a; None where nobody
             asked.
-        needed: Splits that would tell a difference of this size on new data; None where no number would,
-            or one was found.
+        needed: Splits that would tell a difference of this size on new data; None where no number would.
         also: Params that the groups' runs differ in beside the fields.
         refusal: Why the groups cannot be paired; None where they can.
     """
