@@ -28,7 +28,7 @@ from reproven.values.record import Record
 from reproven.values.snapshot import Snapshot
 from reproven.values.steps import read_losses, read_weights
 
-REFERENCE = Path(__file__).parent.parent / "mlruns" / "reference" / "module-sgd"
+REFERENCE = Path(__file__).parent.parent / "src" / "reproven" / "reference" / "module-sgd"
 #: The files that a bundle is read from, in the order in which fuzzed bytes fill them.
 FILES = (
     *("manifest.json", "run.json", "recipe.json", "inputs.json", "environment.json", "outcome.json"),

@@ -61,13 +61,11 @@ def test_the_version_is_said_once() -> None:
     assert PYPROJECT["project"]["version"] == __version__
 
 
-def test_mlruns_holds_no_run_but_the_reference() -> None:
+def test_mlruns_holds_no_run() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "mlruns"], capture_output=True, text=True, check=True
     )
-    paths = tracked.stdout.split()
-    assert {"mlruns/README.md", "mlruns/reference/README.md"} <= set(paths)
-    assert {path.split("/")[1] for path in paths} == {"README.md", "reference"}
+    assert tracked.stdout.split() == ["mlruns/README.md"]
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_it_lists_every_file_but_itself(folder: Path) -> None:
 
 
 def test_a_whole_model_is_listed_by_its_tensors(folder: Path) -> None:
-    shipped = ROOT / "mlruns" / "reference" / "module-sgd" / "model.pth"
+    shipped = ROOT / "src" / "reproven" / "reference" / "module-sgd" / "model.pth"
     (folder / "model.pt").write_bytes(shipped.read_bytes())
     assert set(manifest.take(folder).files["model.pt"].tensors) > {"network.hidden1.weight", "mean"}
 

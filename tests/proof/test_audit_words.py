@@ -27,7 +27,7 @@ from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.tables import data
 
-SHIPPED = ROOT / "mlruns" / "reference" / "adam-layer-rates"
+SHIPPED = ROOT / "src" / "reproven" / "reference" / "adam-layer-rates"
 SHOWN = Evidence("", SHIPPED, None).snapshot
 TRUE = manifest.file_sha256(SHIPPED / "manifest.json")
 OTHER = "0" * 64

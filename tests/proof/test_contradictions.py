@@ -17,7 +17,7 @@ from reproven.proof.contradictions import contradictions, model_tensors, other_p
 from reproven.proof.evidence import Evidence
 from reproven.recipes.options import spell
 
-SHIPPED = ROOT / "mlruns" / "reference" / "adam-layer-rates"
+SHIPPED = ROOT / "src" / "reproven" / "reference" / "adam-layer-rates"
 
 
 @pytest.fixture
