@@ -73,3 +73,24 @@ def opened(page: Path, folder: Path, *, width: int = 1000, dark: bool = False) -
     assert found is not None, done.stdout[:2000] + done.stderr[-2000:]
     value: dict[str, Any] = json.loads(html.unescape(found[1]))
     return value
+
+
+def sheets_of(page: Path, folder: Path) -> int:
+    """How many sheets of A4 a page prints on.
+
+    Args:
+        page: The HTML file.
+        folder: An empty one, for the browser's own files.
+    """
+    sheets = folder / "printed.pdf"
+    command = [chromium(), *_QUIET, f"--user-data-dir={folder / 'profile'}", "--no-pdf-header-footer"]
+    subprocess.run(
+        [*command, f"--print-to-pdf={sheets}", page.resolve().as_uri()],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    content = sheets.read_bytes()
+    (size,) = set(re.findall(rb"/MediaBox \[0 0 ([\d.]+ [\d.]+)\]", content))
+    assert [round(float(side)) for side in size.split()] == [595, 842]  # points
+    return len(re.findall(rb"/Type /Page\b", content))

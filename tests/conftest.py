@@ -24,7 +24,7 @@ __all__ = ["PATIENT", "QUICK", "ROOT", "Cli"]
 
 #: The files that take longest, the longest first: begun last, one would keep a single processor busy.
 LONGEST = (
-    *("sweeps/test_sweep.py", "proof/test_replay.py", "test_readme.py", "cli/test_commands.py"),
+    *("sweeps/test_sweep.py", "proof/test_replay.py", "test_docs.py", "cli/test_commands.py"),
     *("runs/test_resume.py", "test_project.py", "logbooks/test_delivery.py", "arithmetic/test_profiles.py"),
     *("sweeps/test_cluster.py", "test_promises.py", "comparisons/test_compare.py", "test_programs.py"),
     *("sweeps/test_sweep_killed.py", "own/test_own_networks.py", "own/test_arrays.py"),

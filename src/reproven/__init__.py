@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.logbooks.doctor import doctor as doctor
     from reproven.logbooks.forget import forget as forget
     from reproven.logbooks.sync import sync as sync
+    from reproven.machine.shipped import shipped as shipped
     from reproven.own.trust import trust as trust
     from reproven.proof.audit import Audit as Audit
     from reproven.proof.audit import audit as audit
@@ -31,7 +32,10 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.proof.replay import replay as replay
     from reproven.proof.replay import replays as replays
     from reproven.proof.verdict import Verdict as Verdict
+    from reproven.recipes.blueprint import Blueprint as Blueprint
     from reproven.recipes.recipe import Recipe as Recipe
+    from reproven.runs.about import About as About
+    from reproven.runs.about import about as about
     from reproven.runs.given import recipe_of as recipe_of
     from reproven.runs.predict import predict as predict
     from reproven.runs.resume import resume as resume
@@ -47,8 +51,10 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from reproven.sweeps.sweep import sweep as sweep
 
 _HOMES = {
+    "About": "reproven.runs.about",
     "Audit": "reproven.proof.audit",
     "Axis": "reproven.sweeps.axes",
+    "Blueprint": "reproven.recipes.blueprint",
     "Compared": "reproven.comparisons.compare",
     "Comparison": "reproven.comparisons.overview",
     "Initialised": "reproven.runs.weights",
@@ -58,6 +64,7 @@ _HOMES = {
     "Swept": "reproven.sweeps.results",
     "Trained": "reproven.runs.train",
     "Verdict": "reproven.proof.verdict",
+    "about": "reproven.runs.about",
     "audit": "reproven.proof.audit",
     "compare": "reproven.comparisons.compare",
     "doctor": "reproven.logbooks.doctor",
@@ -75,6 +82,7 @@ _HOMES = {
     "revive": "reproven.runs.revive",
     "roll_back": "reproven.proof.promote",
     "seal": "reproven.proof.audit",
+    "shipped": "reproven.machine.shipped",
     "sweep": "reproven.sweeps.sweep",
     "sync": "reproven.logbooks.sync",
     "tensors": "reproven.runs.revive",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib.metadata
 import json
 import os
+import platform
 import pty
+import re
+import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +25,7 @@ from mlflow import MlflowClient
 
 from conftest import QUICK, ROOT, Cli
 from programs import SOURCE, start
-from reproven import Trained, train
+from reproven import Trained, __version__, train
 from reproven.errors import near_miss
 from reproven.logbooks import shelf
 from reproven.recipes.blueprint import OPTIONS as BLUEPRINT_OPTIONS
@@ -296,8 +303,55 @@ def test_runs_lists_the_newest_first(cli: Cli, trained: Trained, uri: str) -> No
     assert "has no experiment 'sharde'. Did you mean shared?" in done.stderr
 
 
+def test_versions_are_said_at_once() -> None:
+    code = MAIN.format(arguments=["--version"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    versions = [importlib.metadata.version(name) for name in ("torch", "mlflow")]
+    wanted = f"reproven {__version__}, torch {versions[0]}, MLflow {versions[1]}, portable arithmetic"
+    assert done.stdout.splitlines() == [wanted, "0", "[]"]
+
+
+def test_about_says_where_things_are(cli: Cli, uri: str) -> None:
+    told = json.loads(cli("about", "--json").stdout)
+    assert told["tracking_uri"] == uri
+    assert told["state"] == os.environ["REPROVEN_STATE"]
+    assert told["shipped"] == str(ROOT / "src" / "reproven" / "reference")
+    assert (told["profile"], told["python"]) == ("portable", platform.python_version())
+    shown = cli("about").stdout
+    assert all(str(value) in shown for value in told.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [
+        (("train", "--epochs", "1"), r"  Next: reproven replay [0-9a-f]{32}"),
+        (("train", "--epochs", "1", "--offline"), r"  Next: reproven sync [0-9a-f]{32}"),
+        (("weights",), r"  Next: mlflow ui --backend-store-uri sqlite:///.*"),
+        (("runs", "--experiment", "shared"), r"  Next: reproven \w+ --experiment shared"),
+        (("about",), r"  Next: reproven replay --shipped"),
+    ],
+)
+def test_the_last_line_says_what_to_do_next(
+    command: tuple[str, ...], then: str, cli: Cli, trained: Trained
+) -> None:
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(then, done.stdout.splitlines()[-1])
+
+
+@pytest.mark.usefixtures("brought")
+def test_what_to_do_next_names_the_store_and_what_is_trusted(own: str, cli: Cli) -> None:
+    named = ("--tracking-uri", own, "--network", "nets:Net", "--epochs", "1")
+    done = cli("train", *named)
+    assert done.returncode == 0, done.stderr
+    words = shlex.split(done.stdout.splitlines()[-1].removeprefix("  Next: "))
+    assert words[3:] == ["--tracking-uri", own, "--trust", "nets"]
+    assert "IDENTICAL" in cli(*words[1:]).stdout
+
+
 def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "20", "--experiment", "cli"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TERM": "xterm"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
@@ -306,8 +360,9 @@ def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
     assert b"FINISHED" in output
-    assert "training" in shown
-    assert "loss" in shown
+    assert "training: " in shown
+    assert re.search(r"steps/s, loss \d", shown)
+    assert shown.endswith("\r")  # wiped off, so that the answer stands alone
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])

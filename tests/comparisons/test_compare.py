@@ -25,8 +25,8 @@ from reproven import Recipe, compare, train
 from reproven.comparisons import group_figures, overview, params
 from reproven.comparisons.compare import _csv
 from reproven.comparisons.group_figures import Course
-from reproven.comparisons.page import POLICY
 from reproven.errors import DiskError, InvalidInput, StoreError
+from reproven.pages.rendering import POLICY
 from reproven.store.store import Store
 from reproven.store.tags import PARENT
 from reproven.training.figures import png

@@ -1,4 +1,4 @@
-"""Who vouches for what: every row of docs/vouching.md is changed, and gets the promised answer."""
+"""Who vouches for what: every row of its page is changed, and gets the promised answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from reproven.store.registry import Registry
 from reproven.store.store import Store
 
 ROWS = re.findall(
-    r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (ROOT / "docs" / "vouching.md").read_text(), re.M
+    r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$",
+    (ROOT / "docs" / "explanation" / "vouching.md").read_text(),
+    re.M,
 )[1:]
 ANSWERS = {(where, what): answer for where, what, answer in ROWS}
 AUDIT, REPLAY, SEAL, NOTE, NOT_OURS = "audit", "replay", "seal", "note", "not ours"

@@ -101,6 +101,8 @@ def _tell(found: Compared) -> None:
         click.echo(f"left out  {left.name} ({left.run_id}): {left.why}")
     for place in found.places:
         click.echo(f"page    {place}")
+    if not found.places:
+        click.echo("  Next: the same with --output FOLDER, for a page with figures")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

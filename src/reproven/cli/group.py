@@ -95,8 +95,26 @@ def _problems(error: Exception) -> Sequence[str]:
     return (f"{what}. This is a bug of reproven; `reproven --debug …` shows where it is.",)
 
 
+def _tell_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    """Prints the versions that the bits of a run may depend on, and the arithmetic, at once."""
+    if is_asked:
+        from reproven.arithmetic.profiles import usual
+        from reproven.machine.environment import package_version
+
+        torch, mlflow = package_version("torch"), package_version("mlflow")
+        click.echo(f"reproven {__version__}, torch {torch}, MLflow {mlflow}, {usual()} arithmetic")
+        context.exit()
+
+
 @click.group(cls=_Commands, context_settings=_SETTINGS)
 @click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
-@click.version_option(__version__, prog_name="reproven")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the versions.",
+)
 def main(debug: bool) -> None:
     """Train PyTorch regressors as MLflow runs that can be proven and brought back to life."""

@@ -16,20 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, TROUBLE, main
-from reproven.cli.reading import (
-    DATA,
-    TRUST,
-    argument,
-    asking,
-    checked,
-    plain,
-    progress,
-    say,
-    store,
-    tell_trained,
-)
+from reproven.cli.printing import say, tell_trained
+from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, store
 from reproven.errors import InvalidInput
 from reproven.machine.imports import importing
+from reproven.pages.progress import shown
 from reproven.recipes import typed
 
 if TYPE_CHECKING:
@@ -60,8 +51,8 @@ def resume(run: str, as_json: bool, **asked: Any) -> None:
     with importing():
         from reproven.runs.resume import resume as run_resume
 
-    outcome = run_resume(run, watch=progress, say=say, **asked)
-    tell_trained(f"run {run}", outcome, as_json=as_json)
+    outcome = run_resume(run, watch=shown, say=say, **asked)
+    tell_trained(f"run {run}", outcome, tracking_uri=asked["tracking_uri"], as_json=as_json)
 
 
 def _follows_none(said: Mapping[str, Any]) -> list[str]:

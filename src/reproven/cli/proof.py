@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, main
-from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, progress, say, some_runs, text
+from reproven.cli.printing import say, suggest
+from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, some_runs, text
 from reproven.machine.imports import importing
+from reproven.pages.progress import shown_files, shown_replay
 from reproven.recipes import typed
 from reproven.values.model_name import registration_problems
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 @main.command()
 @asking(
-    runs=some_runs("Give a run id, the folder of a bundle, or --experiment NAME."),
+    runs=some_runs(
+        "Give a run id, the folder of a bundle, --shipped, or --experiment NAME.", or_shipped=True
+    ),
     experiment=text("Also replay every training run of this experiment."),
     env_manager=checked(
         typed.choice("Replay with this code and these packages, or with the recorded ones.", ("local", "uv")),
@@ -46,21 +50,26 @@ def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
     Examples:
       reproven replay 5aafbec3d5a143a98e4a0f1a1b4ff1f1
       reproven replay --experiment boston
-      reproven replay mlruns/reference/module-sgd
+      reproven replay --shipped
+      reproven replay bundle/
       reproven replay RUN --env-manager uv
       reproven replay RUN --every-step
     """
     with importing():
         from reproven.proof.replay import replays
-        from reproven.proof.verdict import worst
+        from reproven.proof.verdict import IDENTICAL, worst
 
     found = []
-    for verdict in replays(runs, watch=progress, **asked):
+    for verdict in replays(runs, watch=shown_replay, **asked):
         found.append(verdict)
         if not as_json:
             _tell(verdict)
     if as_json:
         click.echo(json.dumps({"replays": [verdict.to_dict() for verdict in found]}))
+    else:
+        suspect = next((one for one in found if one.verdict != IDENTICAL), None)
+        what = ("seal", found[-1].source) if suspect is None else ("audit", suspect.source)
+        suggest(*what, tracking_uri=asked["tracking_uri"])
     sys.exit(worst(found))
 
 
@@ -89,12 +98,12 @@ def audit(run: str, as_json: bool, **asked: Any) -> None:
     \b
     Examples:
       reproven audit 5aafbec3d5a143a98e4a0f1a1b4ff1f1
-      reproven audit mlruns/reference/module-sgd --seal SHA256
+      reproven audit bundle/ --seal SHA256
     """
     with importing():
         from reproven.proof.audit import audit as run_audit
 
-    found = run_audit(run, **asked)
+    found = run_audit(run, watch=shown_files, **asked)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
@@ -103,6 +112,10 @@ def audit(run: str, as_json: bool, **asked: Any) -> None:
             click.echo(f"  {line}")
         click.echo(f"  Looked at: {', '.join(found.checked)}.")
         click.echo(f"  seal {found.seal}")
+        if found.findings:
+            click.echo("  Next: put back what was changed, from a copy, or train anew")
+        else:
+            suggest("replay", run, tracking_uri=asked["tracking_uri"])
     if found.findings:
         sys.exit(FINDING)
 
@@ -136,7 +149,11 @@ def export(run: str, folder: str, tracking_uri: str | None, as_json: bool) -> No
         from reproven.proof.bundle import export as run_export
 
     written = run_export(run, folder, tracking_uri=tracking_uri)
-    click.echo(json.dumps({"run": run, "folder": str(written)}) if as_json else f"bundle {written}")
+    if as_json:
+        click.echo(json.dumps({"run": run, "folder": str(written)}))
+        return
+    click.echo(f"bundle {written}")
+    suggest("audit", str(written))
 
 
 @main.command(name="import")
@@ -153,13 +170,17 @@ def import_(folder: str, as_json: bool, **asked: Any) -> None:
 
     \b
     Example:
-      reproven import mlruns/reference/module-sgd
+      reproven import bundle/
     """
     with importing():
         from reproven.proof.bundle import import_ as run_import
 
     run_id = run_import(folder, say=say, **asked)
-    click.echo(json.dumps({"run_id": run_id, "folder": folder}) if as_json else f"run {run_id}")
+    if as_json:
+        click.echo(json.dumps({"run_id": run_id, "folder": folder}))
+        return
+    click.echo(f"run {run_id}")
+    suggest("replay", run_id, tracking_uri=asked["tracking_uri"])
 
 
 def _name_problems(name: str | None, _: Mapping[str, Any]) -> list[str]:
@@ -224,7 +245,9 @@ def promote(
     if roll_back:
         found = verb.roll_back(name=name, alias=alias, tracking_uri=tracking_uri)
     else:
-        found = verb.promote(run, name=name, alias=alias, tracking_uri=tracking_uri, watch=progress, **asked)
+        found = verb.promote(
+            run, name=name, alias=alias, tracking_uri=tracking_uri, watch=shown_replay, **asked
+        )
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
@@ -238,5 +261,7 @@ def promote(
             click.echo(f"  verdict  {found.verdict}")
         if found.estimate:
             click.echo(f"  {found.estimate}")
+        if found.version:
+            suggest("predict", f"models:/{name}@{alias}", "TABLE.csv", tracking_uri=tracking_uri)
     if not found.moved:
         sys.exit(FINDING)

@@ -6,25 +6,22 @@ the values once all of them are good. So it goes on with imports that take long,
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reproven.cli.group import FINDING
 from reproven.errors import InvalidInput
+from reproven.machine.shipped import shipped
 from reproven.own import trust
 from reproven.recipes import blueprint, recipe, typed
 from reproven.recipes.options import Option, read_checked
 from reproven.recipes.settings import OPTIONS
 
 if TYPE_CHECKING:
-    from reproven.runs.train import Trained
-    from reproven.values.steps import Step
+    pass
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -195,13 +192,15 @@ def argument(*, may_be_blank: bool = True, **settings: Any) -> Asked:
     )
 
 
-def some_runs(advice: str, *, as_option: bool = True) -> Asked:
+def some_runs(advice: str, *, as_option: bool = True, or_shipped: bool = False) -> Asked:
     """Any number of runs, unless `--experiment` stands for them.
 
     Args:
         advice: What to do where there is neither.
         as_option: Whether there is `--run` too, since `mlflow run -P` gives no arguments.
+        or_shipped: Whether there is `--shipped`, for the bundles that came with this package.
     """
+    came = plain(is_flag=True, help="Also the recorded runs that came with this package.")
     more = plain(
         "--run", multiple=True, metavar="RUN", help="Another run, as `mlflow run -P run=…` gives it."
     )
@@ -209,10 +208,12 @@ def some_runs(advice: str, *, as_option: bool = True) -> Asked:
     def read(texts: Texts) -> tuple[list[str], list[str]]:
         # MLproject gives an empty one where it has none
         runs = [*texts["runs"], *(run for run in texts.get("more", ()) if run)]
+        runs += shipped() if texts.get("shipped") else []
         is_none = not runs and texts["experiment"] is None
         return runs, [f"run is not given. {advice}"] if is_none else []
 
-    return together({"runs": argument(nargs=-1), **({"more": more} if as_option else {})}, read)
+    also = ({"more": more} if as_option else {}) | ({"shipped": came} if or_shipped else {})
+    return together({"runs": argument(nargs=-1), **also}, read)
 
 
 def together(
@@ -296,44 +297,3 @@ TRACKING: Mapping[str, Any] = {
     "experiment": EXPERIMENT,
     "run_name": text("The run's name.  [default: made from what it does]"),
 }
-
-
-def tell_trained(title: str, outcome: Trained, *, as_json: bool) -> None:
-    """Prints what became of a training, and exits with 1 where it failed."""
-    if as_json:
-        click.echo(json.dumps(asdict(outcome)))
-    else:
-        click.echo(f"{title}: {'FAILED' if outcome.failure else 'KILLED' if outcome.pruned else 'FINISHED'}")
-        if why := outcome.failure or outcome.pruned:
-            click.echo(f"  {why}")
-        if outcome.warning:
-            click.echo(f"  {outcome.warning}")
-        rows = {name: f"{value:.6g}" for name, value in outcome.metrics.items()}
-        rows |= {"best epoch": str(outcome.best_epoch)} if outcome.best_epoch else {}
-        rows |= {"logbook" if outcome.offline else "run": outcome.run_id, "artifacts": outcome.artifact_uri}
-        rows |= {"version": outcome.version} if outcome.version else {}
-        width = max(11, *map(len, rows))
-        for name, text in rows.items():
-            click.echo(f"  {name:<{width}} {text}")
-        if outcome.offline:
-            click.echo("  No store has it yet: `reproven sync` sends it.")
-    if outcome.failure:
-        sys.exit(FINDING)
-
-
-def say(text: str) -> None:
-    """Tells what is worth knowing while a command works."""
-    click.echo(text, err=True)
-
-
-def progress(steps: Iterable[Step], total: int) -> Iterator[Step]:
-    """The steps as they are, with a bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from steps
-        return
-    with click.progressbar(
-        length=total, label="training", file=sys.stderr, item_show_func=lambda loss: loss
-    ) as bar:
-        for step in steps:
-            bar.update(1, f"loss {step.loss:.4g}" if step.ends_epoch else None)
-            yield step

@@ -15,22 +15,12 @@ import click
 
 from reproven.arithmetic import profiles
 from reproven.cli.group import main
-from reproven.cli.reading import (
-    EXPERIMENT,
-    TRACKING,
-    TRUST,
-    argument,
-    asking,
-    checked,
-    plain,
-    progress,
-    say,
-    tell_trained,
-    text,
-)
+from reproven.cli.printing import look_at, say, suggest, tell_trained
+from reproven.cli.reading import EXPERIMENT, TRACKING, TRUST, argument, asking, checked, plain, text
 from reproven.errors import ReprovenError
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
+from reproven.pages.progress import shown
 from reproven.recipes import typed
 from reproven.recipes.blueprint import Blueprint
 from reproven.recipes.recipe import Recipe
@@ -79,8 +69,9 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
         from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train
 
-    outcome = run_train(recipe, watch=progress, say=say, **asked)
-    tell_trained(f"{recipe.network_name}, {recipe.optimizer}, seed {recipe.seed}", outcome, as_json=as_json)
+    outcome = run_train(recipe, watch=shown, say=say, **asked)
+    title = f"{recipe.network_name}, {recipe.optimizer}, seed {recipe.seed}"
+    tell_trained(title, outcome, tracking_uri=asked["tracking_uri"], as_json=as_json)
 
 
 @main.command()
@@ -105,6 +96,7 @@ def weights(blueprint: Blueprint, as_json: bool, **asked: Any) -> None:
         click.echo(f"  {name:<18} {' × '.join(str(n) for n in shape)}")
     click.echo(f"  run                {found['run_id']}")
     click.echo(f"  artifacts          {found['artifact_uri']}")
+    look_at(found["tracking_uri"])
 
 
 @main.command()
@@ -134,6 +126,31 @@ def runs(experiment: str, as_json: bool, **asked: Any) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for run in found:
         click.echo(f"{run.name}: run {run.run_id}, files in {run.artifact_uri}")
+    if len(found) > 1:
+        suggest("compare", "--experiment", experiment, tracking_uri=asked["tracking_uri"])
+    else:
+        suggest("train", "--experiment", experiment, tracking_uri=asked["tracking_uri"])
+
+
+@main.command()
+@asking()
+def about(as_json: bool, **asked: Any) -> None:
+    """Say what this installation is: versions, arithmetic, and where runs go.
+
+    \b
+    Example:
+      reproven about
+    """
+    with importing():
+        from reproven.runs.about import about as run_about
+
+    found = asdict(run_about(**asked))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        click.echo(f"{name.replace('_', ' '):<12}  {value}")
+    suggest("replay", "--shipped", tracking_uri=asked["tracking_uri"])
 
 
 @main.command()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reproven.cli.group import FINDING, main
+from reproven.cli.printing import say, suggest
 from reproven.cli.reading import (
     DATA,
     TRACKING,
@@ -26,7 +26,6 @@ from reproven.cli.reading import (
     fields,
     given,
     plain,
-    say,
     some_runs,
     text,
     together,
@@ -34,6 +33,7 @@ from reproven.cli.reading import (
 from reproven.errors import InvalidInput, name_among
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
+from reproven.pages.progress import shown_runs
 from reproven.recipes import recipe, typed
 from reproven.recipes.options import read_checked
 from reproven.recipes.settings import OPTIONS
@@ -43,7 +43,7 @@ from reproven.sweeps.places import JOBS, PROCESSES, executor_problems
 from reproven.values.metrics import estimate
 
 if TYPE_CHECKING:
-    from reproven.sweeps.results import Progress, Swept
+    from reproven.sweeps.results import Swept
 
 _OWN = {
     **study.STUDY_OPTIONS,
@@ -60,7 +60,6 @@ _DEFAULTS = {
     "pruner": study.NO_PRUNING,
 }
 _SEEDS = (12,)
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 #: All that says what to train, and how.
@@ -140,11 +139,11 @@ def sweep(said: tuple[dict[str, Any], dict[str, Any]], as_json: bool, **asked: A
         from reproven.sweeps.sweep import sweep as run_sweep
 
     try:
-        swept = run_sweep(chosen, tell=_Teller(), say=say, **how, **asked)
+        swept = run_sweep(chosen, tell=shown_runs(), say=say, **how, **asked)
     except KeyboardInterrupt:
         say("The same command once more trains what is missing.")
         raise
-    _tell(swept, as_json=as_json)
+    _tell(swept, tracking_uri=asked["tracking_uri"], as_json=as_json)
     if swept.has_findings:
         sys.exit(FINDING)
 
@@ -203,23 +202,7 @@ def _yaml(plan: str) -> dict[Any, Any]:
     return values
 
 
-class _Teller:
-    """Tells how far a sweep is: on a terminal in one line that changes, elsewhere a line now and then."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self._is_terminal = sys.stderr.isatty()
-
-    def __call__(self, progress: Progress) -> None:
-        is_over = len(progress.runs) == progress.total
-        if self._is_terminal:
-            click.echo(f"\r\x1b[2K{progress.words()}", err=True, nl=is_over)
-        elif is_over or time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            say(progress.words())
-
-
-def _tell(swept: Swept, *, as_json: bool) -> None:
+def _tell(swept: Swept, *, tracking_uri: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(swept.to_dict()))
         return
@@ -242,7 +225,7 @@ def _tell(swept: Swept, *, as_json: bool) -> None:
             click.echo(f"            {told}")
     click.echo(f"  sweep     {swept.run_id}")
     click.echo(f"  artifacts {swept.artifact_uri}")
-    click.echo(f"  Next: reproven compare {swept.run_id}")
+    suggest("compare", swept.run_id, tracking_uri=tracking_uri)
 
 
 @main.command()

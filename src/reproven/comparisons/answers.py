@@ -26,17 +26,33 @@ def pictures(compared: Comparison, labels: Mapping[str, str]) -> dict[str, Capti
         compared: The comparison.
         labels: What stands at the axes, for `metric`.
     """
-    if compared.over_tables is not None:
-        drawn = png(mean_ranks(compared.over_tables))
-        return {"ranks": CaptionedFigure(title="Mean ranks", caption=_RANKS, png=drawn)}
-    pairs = [pair for pair in compared.pairs if pair.on_table is not None and not pair.is_equal]
-    if not pairs:
+    if (drawn := figure(compared, labels["metric"])) is None:
         return {}
+    if compared.over_tables is not None:
+        return {"ranks": CaptionedFigure(title="Mean ranks", caption=_RANKS, png=png(drawn))}
+    pairs = len(_with_intervals(compared))
+    only = f" {_MOST} of {pairs} pairs, the best group's first." if pairs > _MOST else ""
+    return {"intervals": CaptionedFigure(title="Differences", caption=f"{_CAPTION}{only}", png=png(drawn))}
+
+
+def figure(compared: Comparison, label: str) -> Figure | None:
+    """What there is to show: mean ranks where tables are compared, else intervals; None where there are none.
+
+    Args:
+        compared: The comparison.
+        label: The metric and its unit.
+    """
+    if compared.over_tables is not None:
+        return mean_ranks(compared.over_tables)
+    pairs = _with_intervals(compared)
+    return intervals(pairs[:_MOST], label) if pairs else None
+
+
+def _with_intervals(compared: Comparison) -> list[Pair]:
+    """The pairs that have one, the best group's first."""
     best = compared.groups[0].label
-    shown = sorted(pairs, key=lambda pair: best not in (pair.a, pair.b))[:_MOST]
-    only = f" {len(shown)} of {len(pairs)} pairs, the best group's first." if len(shown) < len(pairs) else ""
-    figure = png(intervals(shown, labels["metric"]))
-    return {"intervals": CaptionedFigure(title="Differences", caption=f"{_CAPTION}{only}", png=figure)}
+    pairs = [pair for pair in compared.pairs if pair.on_table is not None and not pair.is_equal]
+    return sorted(pairs, key=lambda pair: best not in (pair.a, pair.b))
 
 
 _CAPTION = (

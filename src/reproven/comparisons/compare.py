@@ -10,7 +10,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,39 @@ class Compared:
         places: Where the page is: in a run's artifacts, in a folder, or nowhere.
     """
 
-    comparison: Comparison
+    comparison: Comparison = field(repr=False)
     table: tuple[tuple[str, ...], ...]
     sentences: tuple[str, ...]
-    explanation: str
-    csv: str
+    explanation: str = field(repr=False)
+    csv: str = field(repr=False)
     places: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What `comparison.json` holds, as JSON values."""
         said = {"sentences": list(self.sentences), "explanation": self.explanation}
         return {**said, **self.comparison.to_dict()}
+
+    @property
+    def svg(self) -> str | None:
+        """The figure of its answers as an SVG element; None where there is none to draw."""
+        from reproven.comparisons import answers
+        from reproven.training.figures import svg
+
+        figure = answers.figure(self.comparison, _labels(self.comparison)["metric"])
+        return None if figure is None else svg(figure)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from reproven.pages.cards import card
+
+        return card(
+            words.title(self.comparison),
+            "COMPARED",
+            lines=(*self.sentences, *self.comparison.notes),
+            facts={"page": ", ".join(self.places)} if self.places else {},
+            table=self.table,
+            picture=self.svg,
+        )
 
 
 def compare(

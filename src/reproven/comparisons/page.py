@@ -10,19 +10,15 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from reproven.comparisons import words as words
 from reproven.comparisons.group_figures import CaptionedFigure
 from reproven.comparisons.groups import unit
 from reproven.comparisons.overview import Comparison
 from reproven.comparisons.pairs import Answer, Pair
 from reproven.comparisons.params import NOTHING, shown
+from reproven.pages.rendering import rendered
 from reproven.store.summary import Summary
 from reproven.values import amounts
-
-#: What a browser may load for the page: pictures that are in it, and its own style.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def page(
@@ -43,9 +39,8 @@ def page(
         notes: What a reader must know beside the comparison's own notes.
     """
     header, *rows = words.table(compared)
-    template = _templates().get_template("comparison.html")
-    return template.render(
-        policy=POLICY,
+    return rendered(
+        "comparison.html",
         title=words.title(compared),
         sentences=words.sentences(compared),
         explanation=words.explanation(compared),
@@ -75,16 +70,6 @@ def _tables(compared: Comparison) -> list[tuple[str, ...]]:
         for name in compared.over_tables.tables
     ]
     return [("table", *(group.label for group in compared.groups)), *rows]
-
-
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("reproven"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _figure(picture: CaptionedFigure) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -169,9 +169,24 @@ def oddity(folder: Path, path: str) -> str | None:
     return None
 
 
-def check(manifest: Manifest, folder: Path) -> Iterator[str]:
-    """What differs between a manifest and the files in a folder, each in a sentence; names every file."""
-    for path, entry in manifest.files.items():
+#: Passes files through, told how many there will be: a progress bar does its work in between.
+WatchFiles = Callable[[Iterable[tuple[str, Entry]], int], Iterable[tuple[str, Entry]]]
+
+
+def unwatched(files: Iterable[tuple[str, Entry]], total: int) -> Iterable[tuple[str, Entry]]:
+    """The files as they are."""
+    return files
+
+
+def check(manifest: Manifest, folder: Path, watch: WatchFiles = unwatched) -> Iterator[str]:
+    """What differs between a manifest and the files in a folder, each in a sentence; names every file.
+
+    Args:
+        manifest: What they must be.
+        folder: Where they lie.
+        watch: Passes the manifest's files through.
+    """
+    for path, entry in watch(manifest.files.items(), len(manifest.files)):
         file = folder / path
         if odd := oddity(folder, path):
             yield f"{path} {'is missing.' if odd == ABSENT else odd}"

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from reproven.errors import DataError, InvalidInput, OwnCodeError, RecordError, RevivalError, StoreError
 from reproven.files import manifest, names
+from reproven.files.manifest import WatchFiles, unwatched
 from reproven.files.names import MANIFEST, TABLE
 from reproven.own.named import is_named, module_of
 from reproven.own.trust import untrusted
+from reproven.pages import progress
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
@@ -52,9 +54,27 @@ class Audit:
     notes: tuple[str, ...]
     checked: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from reproven.pages.cards import BAD, GOOD, card
+
+        return card(
+            f"run {self.run}",
+            "FOUND" if self.findings else "SOUND",
+            meaning=BAD if self.findings else GOOD,
+            lines=(*self.findings, *self.notes),
+            facts={"looked at": ", ".join(self.checked), "seal": self.seal or "–"},
+            then="" if self.findings else f"reproven.replay({self.source!r})",
+        )
+
 
 def audit(
-    run: str, *, seal: str | None = None, data: str | None = None, tracking_uri: str | None = None
+    run: str,
+    *,
+    seal: str | None = None,
+    data: str | None = None,
+    tracking_uri: str | None = None,
+    watch: WatchFiles = progress.auditing,
 ) -> Audit:
     """Holds everything that is left of a run against its record.
 
@@ -63,6 +83,8 @@ def audit(
         seal: What `seal` printed once, kept elsewhere.
         data: Where the table is, if not where it was.
         tracking_uri: Where the run is looked up; None takes MLflow's own choice.
+        watch: Passes the run's files through, told how many there are; what is there shows a line in a
+            notebook.
 
     Raises:
         RecordError: There is no record to hold anything against.
@@ -70,7 +92,8 @@ def audit(
     """
     store = cache(partial(Store, tracking_uri))
     with gather(run, store) as found:
-        return look(found, store() if found.tags is not None else None, seal=seal, table=data)
+        held = store() if found.tags is not None else None
+        return look(found, held, seal=seal, table=data, watch=watch)
 
 
 def look(
@@ -80,6 +103,7 @@ def look(
     seal: str | None = None,
     table: str | None = None,
     whole: bool = True,
+    watch: WatchFiles = unwatched,
 ) -> Audit:
     """Audits files that are gathered already.
 
@@ -89,8 +113,9 @@ def look(
         seal: What `seal` printed once.
         table: Where the table is, if not where it was.
         whole: Whether to look at the table too.
+        watch: Passes the files through.
     """
-    report = Report(findings=contradictions(found))
+    report = Report(findings=contradictions(found, watch))
     count, digest = _look_at_seal(found, seal, report)
     report.checked.append(f"{count} files with their tensors")
     record: Record | None = None

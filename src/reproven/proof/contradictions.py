@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reproven.errors import RecordError
 from reproven.files import manifest, names
+from reproven.files.manifest import WatchFiles, unwatched
 from reproven.files.names import MANIFEST, METRICS, SNAPSHOT
 from reproven.files.texts import json_object
 from reproven.proof.evidence import Evidence
@@ -35,8 +36,13 @@ _ALWAYS = (
 )
 
 
-def contradictions(found: Evidence) -> list[str]:
-    """Everything in which a run's files contradict each other, their manifest or the run's tags."""
+def contradictions(found: Evidence, watch: WatchFiles = unwatched) -> list[str]:
+    """Everything in which a run's files contradict each other, their manifest or the run's tags.
+
+    Args:
+        found: The files.
+        watch: Passes the files of the manifest through.
+    """
     try:
         listed = found.manifest
     except RecordError as error:
@@ -46,7 +52,7 @@ def contradictions(found: Evidence) -> list[str]:
         problems.append(
             f"{MANIFEST} has the digest {found.seal}, but the tag {SEAL} says {found.tags[SEAL]}."
         )
-    problems += manifest.check(listed, found.folder)
+    problems += manifest.check(listed, found.folder, watch)
     for look in (_in_list, _in_snapshot, _in_metrics, _in_tensors, _in_sources, _in_patch):
         try:
             problems += look(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reproven.errors import InvalidInput, StoreError, name_among
+from reproven.pages import progress
 from reproven.proof.audit import audit
 from reproven.proof.replay import replay
 from reproven.proof.verdict import IDENTICAL
@@ -18,7 +19,7 @@ from reproven.store.tags import PREFIX, SEAL, VERDICT
 from reproven.values.metrics import estimate, last, more_is_better, usual_metric
 from reproven.values.model_name import registration_problems
 from reproven.values.run_ids import run_and_path
-from reproven.values.steps import Watch, unwatched
+from reproven.values.steps import Watch
 
 _FORCED = f"{PREFIX}forced"  # on a version: what spoke against it
 _METRIC = f"{PREFIX}metric."
@@ -60,7 +61,7 @@ def promote(
     metric: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = unwatched,
+    watch: Watch = progress.replaying,
 ) -> Promoted:
     """Points an alias at the version of a run, if its audit finds nothing and its replay says IDENTICAL.
 

@@ -27,20 +27,18 @@ from reproven.errors import (
     RecordError,
     StoreError,
 )
-from reproven.files import disk
 from reproven.files.names import FIGURES, HISTOGRAMS
-from reproven.files.texts import json_text
 from reproven.logbooks import journal, logbook, shelf
 from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import processes, rebuilding
+from reproven.pages import progress
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence, environment_of, gather, other_code
 from reproven.proof.telling import (
-    REPORT,
-    draw,
+    leave,
     linked_by,
     name_of,
     run_id_of,
@@ -53,7 +51,7 @@ from reproven.store.address import run_of_mlflow, without_credentials
 from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.values.run_ids import EXAMPLE, listed
-from reproven.values.steps import Watch, unwatched
+from reproven.values.steps import Watch
 
 if TYPE_CHECKING:
     from reproven.proof.difference import Difference
@@ -72,7 +70,7 @@ def replay(
     data: str | None = None,
     every_step: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = unwatched,
+    watch: Watch = progress.replaying,
 ) -> Verdict:
     """Trains a recorded run again, and says whether every bit is the same.
 
@@ -107,7 +105,7 @@ def replays(
     data: str | None = None,
     every_step: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = unwatched,
+    watch: Watch = progress.replaying,
 ) -> Iterator[Verdict]:
     """Replays several runs, and yields each verdict when it is there.
 
@@ -235,8 +233,9 @@ def _train(found: Evidence, store: Store, made: Prepared, how: _How) -> Verdict:
         again = history.record(inputs)
         apart = _with_files(difference.between(found.record, again), inputs, found, store, book, history)
         told = _told(found, made, apart, book.sent.run_id)
-        draw(found.record, again, apart, made.loss_label, book.files)
-        disk.write_text(book.files / REPORT, json_text(told.to_dict()))
+        leave(told, found, book.files, again, made.loss_label)
+        losses = ([step.loss for step in record.outcome.steps] for record in (found.record, again))
+        told = replace(told, losses=tuple(map(tuple, losses)))
         conduct.conclude(book, history, tags=tags_of(told), linked=linked_by(told, found))
         return _delivered(book, store, told)
 
@@ -318,7 +317,7 @@ def _without_training(
             replay=book.sent.run_id,
             reasons=reasons,
         )
-        disk.write_text(book.files / REPORT, json_text(told.to_dict()))
+        leave(told, found, book.files)
         book.conclude(End(status="FINISHED", tags=tags_of(told), linked=linked_by(told, found), model=False))
         return _delivered(book, store, told)
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reproven.errors import RecordError
 from reproven.files import disk, names
+from reproven.files.texts import json_text
+from reproven.pages import certificate
 from reproven.proof.evidence import Evidence
-from reproven.proof.verdict import Verdict
+from reproven.proof.verdict import IDENTICAL, Verdict
 from reproven.store.address import run_of_mlflow
 from reproven.store.children import enclosing
 from reproven.store.store import Store
 from reproven.store.tags import DESCRIPTION, REPLAY_OF, REPLAYED, VERDICT
 from reproven.values.record import Record
 
-if TYPE_CHECKING:
-    from reproven.proof.difference import Difference
-
 REPORT = "replay.json"
+CERTIFICATE = "certificate.html"
 FIGURE = "replay.png"
 OF_BUNDLES = "replays"  # the experiment for replays of runs that are in no experiment here
 
@@ -62,14 +63,63 @@ def linked_by(told: Verdict, found: Evidence) -> dict[str, dict[str, str]]:
     return {} if found.tags is None else {found.source: tags}
 
 
-def draw(recorded: Record, again: Record, apart: Difference, label: str, folder: Path) -> None:
-    """Draws both runs' losses into a folder of the replay's files."""
-    from reproven.training import figures
+def leave(told: Verdict, found: Evidence, folder: Path, again: Record | None = None, label: str = "") -> None:
+    """Writes what a replay leaves besides its tags: the verdict as data and as a page, and its figure.
 
-    old, new = ([step.loss for step in record.outcome.steps] for record in (recorded, again))
-    first = apart.first.step if apart.first is not None else None
-    figure = figures.two_losses(old, new, label, first)
-    disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
+    Args:
+        told: The verdict.
+        found: The run that was replayed.
+        folder: Of the replay's files.
+        again: What came out now; None where nothing was trained.
+        label: The loss and its unit.
+    """
+    disk.write_text(folder / REPORT, json_text(told.to_dict()))
+    drawn = None
+    if again is not None:
+        from reproven.training import figures
+
+        first = ((told.difference or {}).get("first") or {}).get("step")
+        recorded, now = ([step.loss for step in record.outcome.steps] for record in (found.record, again))
+        figure = figures.two_losses(recorded, now, label, first)
+        disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
+        drawn = figures.svg(figures.overlaid(recorded, now, first))
+    disk.write_text(folder / CERTIFICATE, _certificate(told, found, again, drawn).html())
+
+
+def _certificate(
+    told: Verdict, found: Evidence, again: Record | None, losses: str | None
+) -> certificate.Certificate:
+    asked = {"run": told.run, "replay": told.replay or "–", "replayed": _moment(time.time())}
+    with suppress(RecordError):  # which the verdict has told already
+        recipe = found.record.inputs.recipe
+        asked |= {"trained": _moment(found.snapshot.start_time / 1000), "recipe": recipe.sha256}
+        asked |= {f"table {recipe.data}": recipe.data_sha256 or "–"}
+    seal = ""
+    with suppress(RecordError):
+        seal = found.seal
+    here = found.source if found.tags is not None else f"{Path(found.source).name}/"
+    counts = (told.difference or {}).get("counts", ())
+    machines = []
+    if again is not None:
+        machines = certificate.machines(found.record.inputs.environment, again.inputs.environment)
+        commits = [(record.inputs.code.commit or "–")[:12] for record in (found.record, again)]
+        machines.append(("commit", commits[0], commits[1]))
+    return certificate.Certificate(
+        verdict=told.verdict,
+        name=told.name,
+        asked=asked,
+        lines=(*told.reasons, *told.report[told.verdict == IDENTICAL :]),  # the table has its first line
+        compared=[(c["what"], c["compared"] - c["differ"], c["compared"]) for c in counts if c["compared"]],
+        machines=machines,
+        seal=seal,
+        commands=[f"reproven replay {here}", f"reproven audit {here}{f' --seal {seal}' if seal else ''}"],
+        losses=losses,
+    )
+
+
+def _moment(seconds: float) -> str:
+    """A time as a reader takes it, in UTC; from seconds since 1970."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reproven.arithmetic.profiles import NATIVE
@@ -39,6 +39,7 @@ class Verdict:
         reasons: Why it is INCONCLUSIVE or TAMPERED.
         report: What is to say, line by line.
         difference: As `difference.Difference`; None where nothing was compared.
+        losses: The loss of every step, (2, steps): recorded, and now; empty where nothing was trained here.
     """
 
     verdict: str
@@ -48,7 +49,8 @@ class Verdict:
     replay: str | None = None
     reasons: tuple[str, ...] = ()
     report: tuple[str, ...] = ()
-    difference: dict[str, Any] | None = None
+    difference: dict[str, Any] | None = field(default=None, repr=False)
+    losses: tuple[tuple[float, ...], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def exit_code(self) -> int:
@@ -57,7 +59,28 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; numbers that are not finite become texts."""
-        return json_values(self)
+        found = json_values(replace(self, losses=()))
+        del found["losses"]
+        return found
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from reproven.pages.cards import BAD, GOOD, OPEN, card
+        from reproven.training.figures import svg, two_losses
+
+        meaning = {IDENTICAL: GOOD, INCONCLUSIVE: OPEN}.get(self.verdict, BAD)
+        step = ((self.difference or {}).get("first") or {}).get("step")
+        recorded, now = self.losses or ((), ())
+        picture = svg(two_losses(recorded, now, "training loss", step)) if self.losses else None
+        return card(
+            self.name or self.source,
+            self.verdict,
+            meaning=meaning,
+            lines=(*self.reasons, *self.report),
+            facts={"run": self.run, "replay": self.replay or "–"},
+            picture=picture,
+            then=f"reproven.{'seal' if meaning == GOOD else 'audit'}({self.source!r})",
+        )
 
 
 def json_values(value: Any) -> dict[str, Any]:

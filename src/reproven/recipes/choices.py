@@ -91,7 +91,7 @@ LOSSES_OF: Mapping[str, tuple[str, ...]] = {
 #: What a run on a bundled table takes where nothing is given: the notebook's.
 NOTEBOOK: Mapping[str, Any] = {"optimizer": "sgd", "lr": 0.001, "batch_size": 128, "epochs": 30}
 #: And what one on a table of one's own takes: with these the default network was within 1.1 of a linear or a
-#: logistic regression on 43 of 47 tables (docs/tables.md), and the notebook's on 2 of 44.
+#: logistic regression on 43 of 47 tables (docs/explanation/tables.md), and the notebook's on 2 of 44.
 OWN: Mapping[str, Any] = {"optimizer": "sgd", "lr": 0.003, "batch_size": 32}
 _OF_OWN_OPTIMIZER: Mapping[str, float] = {"momentum": 0.9, "weight_decay": 0.003}
 _UPDATES, _EPOCHS = 1000, (20, 400)

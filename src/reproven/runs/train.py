@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from reproven.errors import InvalidInput
 from reproven.logbooks import journal, logbook, shelf
@@ -19,6 +19,7 @@ from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
 from reproven.own import trust
 from reproven.own.named import modules_of, plain_name
+from reproven.pages import progress
 from reproven.recipes.choices import BUNDLED
 from reproven.recipes.options import problems_in_python
 from reproven.recipes.recipe import Recipe
@@ -29,7 +30,7 @@ from reproven.store.store import Store, address
 from reproven.store.tags import BEST_EPOCH, DESCRIPTION, FAILURE, PRUNED
 from reproven.values.metrics import worse_than_mean
 from reproven.values.model_name import registration_problems
-from reproven.values.steps import Watch, unwatched
+from reproven.values.steps import Watch
 
 if TYPE_CHECKING:
     from reproven.runs.conduct import Prune
@@ -58,6 +59,7 @@ class Trained:
         warning: That it predicts worse than the mean would, and the likely cause; None where it does not.
         remarks: What may not be as it was meant about the table, in sentences.
         offline: Whether it waits for `sync`.
+        losses: The loss of every batch, in order, (steps,).
     """
 
     run_id: str
@@ -74,6 +76,36 @@ class Trained:
     warning: str | None = None
     remarks: tuple[str, ...] = ()
     offline: bool = False
+    losses: tuple[float, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def status(self) -> str:
+        """FINISHED, FAILED, or KILLED where it was stopped early; as its store has it."""
+        return "FAILED" if self.failure else "KILLED" if self.pruned else "FINISHED"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values, without the losses, which are metrics in the store."""
+        found = asdict(replace(self, losses=())) | {"remarks": list(self.remarks)}
+        del found["losses"]
+        return found
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from reproven.pages.cards import BAD, GOOD, OPEN, card
+        from reproven.training.figures import loss_curve, svg
+
+        why = [text for text in (self.failure, self.pruned, self.warning, *self.remarks) if text]
+        facts = {name: f"{value:.6g}" for name, value in self.metrics.items()}
+        facts |= {"best epoch": str(self.best_epoch)} if self.best_epoch else {}
+        return card(
+            f"run {self.run_id}",
+            self.status,
+            meaning={"FINISHED": GOOD, "FAILED": BAD}.get(self.status, OPEN),
+            lines=why,
+            facts={**facts, "profile": self.profile, "artifacts": self.artifact_uri},
+            picture=svg(loss_curve(self.losses, "training loss")) if self.losses else None,
+            then=f"reproven.sync(['{self.run_id}'])" if self.offline else f"reproven.replay('{self.run_id}')",
+        )
 
 
 def train(
@@ -93,7 +125,7 @@ def train(
     parent: str | None = None,
     logbook_id: str | None = None,
     prune: Prune | None = None,
-    watch: Watch = unwatched,
+    watch: Watch = progress.training,
     say: Say = lambda text: None,
 ) -> Trained:
     """Trains a recipe and tracks it whole.
@@ -119,7 +151,7 @@ def train(
         logbook_id: Names the logbook, so that it is found again; None takes a new name.
         prune: Asked after each epoch whether to stop: told the epochs completed and the errors after them,
             it says why, or nothing.
-        watch: Passes the steps through.
+        watch: Passes the steps through; what is there shows a line in a notebook.
         say: Told the remarks on the table before the first step.
 
     Returns:
@@ -254,6 +286,7 @@ def delivered(book: Logbook, store: Store | None) -> Trained:
         best_epoch=int(end.tags[BEST_EPOCH]) if end and BEST_EPOCH in end.tags else None,
         warning=None if failure else worse_than_mean(found, is_standardised=is_standardised),
         offline=True,
+        losses=tuple(journal.loss(line) for line in lines if line[0] == journal.STEP),
     )
     if store is None:
         return trained

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reproven.comparisons.compare import compare_below
+from reproven.comparisons.compare import Compared, compare_below
 from reproven.errors import InvalidInput, StoreError
 from reproven.files import disk, names
 from reproven.machine.environment import package_version
@@ -104,8 +104,8 @@ class Parent:
 
         return beat
 
-    def conclude(self, swept: Swept, scores: Sequence[Score]) -> None:
-        """Puts the table of all runs, and what it comes to, into the run.
+    def conclude(self, swept: Swept, scores: Sequence[Score]) -> Compared | None:
+        """Puts the table of all runs, and what it comes to, into the run; returns their comparison.
 
         Args:
             swept: What became of the sweep.
@@ -119,7 +119,8 @@ class Parent:
         if self.study.search != GRID:
             self._upload({SEARCH: _search_picture(scores, self.study.metric)})
         with contextlib.suppress(InvalidInput):  # no run finished, so there is nothing to compare
-            compare_below(self.store, self.run.id, metric=swept.metric)
+            return compare_below(self.store, self.run.id, metric=swept.metric)
+        return None
 
     def _upload(self, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="reproven-") as folder:

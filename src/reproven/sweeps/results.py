@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reproven.files.texts import csv_text
 from reproven.sweeps.axes import Axis
 from reproven.sweeps.study import GRID, Point, Study
 from reproven.values.metrics import estimate, more_is_better
+
+if TYPE_CHECKING:
+    from reproven.comparisons.compare import Compared
 
 #: How a run of a sweep ended: by its recipe, by its own loss, by the pruner; it could not be trained, or the
 #: process was told to stop.
@@ -70,6 +73,7 @@ class Swept:
         seconds: How long it took.
         runs: Every run, in the order of points and seeds.
         remarks: What may not be as it was meant about their tables, in sentences.
+        compared: What the groups of its runs came to beside one another; None where none finished.
     """
 
     run_id: str
@@ -80,8 +84,9 @@ class Swept:
     metric: str
     best: str | None
     seconds: float
-    runs: tuple[Child, ...]
+    runs: tuple[Child, ...] = field(repr=False)
     remarks: tuple[str, ...] = ()
+    compared: Compared | None = field(default=None, repr=False, compare=False)
 
     def count(self, *states: str) -> int:
         """How many runs ended in one of these states."""
@@ -102,7 +107,31 @@ class Swept:
         runs = [asdict(run) for run in self.runs]
         for run in runs:
             del run["curve"]
-        return asdict(replace(self, runs=())) | {"runs": runs, "remarks": list(self.remarks)}
+        found = asdict(replace(self, runs=(), compared=None)) | {"runs": runs, "remarks": list(self.remarks)}
+        del found["compared"]
+        return found
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from reproven.pages.cards import BAD, GOOD, card
+
+        counts = {word: self.count(word) for word in (FINISHED, FAILED, PRUNED, REFUSED)}
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        best = self.best_run
+        facts = {f"best {self.metric}": f"{best.metrics[self.metric]:.6g} ({best.name})"} if best else {}
+        failed = [
+            f"{run.name}: {run.state}. {run.why}" for run in self.runs if run.state in (FAILED, REFUSED)
+        ]
+        return card(
+            f"sweep {self.run_id}",
+            told,
+            meaning=BAD if self.has_findings else GOOD,
+            lines=[*failed, *self.remarks],
+            facts={**facts, "seconds": f"{self.seconds:.1f}", "artifacts": self.artifact_uri},
+            table=self.compared.table if self.compared else (),
+            picture=self.compared.svg if self.compared else None,
+            then=f"reproven.compare([{self.run_id!r}])",
+        )
 
 
 @dataclass(kw_only=True)
@@ -127,24 +156,12 @@ class Progress:
         return best_of(self.runs, self.metric)
 
     @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes, by the time that runs took so far; None where nobody knows yet."""
-        trained = sum(not run.was_there for run in self.runs)
-        if not trained:
-            return None
-        return (time.monotonic() - self.started) / trained * (self.total - len(self.runs))
-
-    def words(self) -> str:
-        """One line for a user who waits."""
+    def note(self) -> str:
+        """What there is to say besides how many runs have ended."""
         failed = sum(run.state in (FAILED, REFUSED) for run in self.runs)
         pruned = sum(run.state == PRUNED for run in self.runs)
-        parts = [f"{len(self.runs)} of {self.total} runs done"]
-        parts += [f"{failed} failed"] if failed else []
+        parts = [f"{failed} failed"] if failed else []
         parts += [f"{pruned} pruned"] if pruned else []
-        parts += [f"{self.total - len(self.runs)} left"]
-        if self.seconds_left:
-            minutes, seconds = divmod(round(self.seconds_left), 60)
-            parts += [f"{minutes}:{seconds:02} to go"]
         if self.best is not None:
             parts += [f"best {self.metric} {self.best.metrics[self.metric]:.6g} ({self.best.name})"]
         return ", ".join(parts)

@@ -16,6 +16,7 @@ from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
 from reproven.own import trust
 from reproven.own.named import modules_of
+from reproven.pages.progress import sweeping
 from reproven.recipes.options import problems_in_python
 from reproven.store import children
 from reproven.store.address import without_credentials
@@ -47,7 +48,7 @@ def sweep(
     require_clean: bool = False,
     histogram_every: int | None = None,
     checkpoint_every: str | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Swept:
     """Trains every run of a study that is not there yet, below one run that holds their table.
@@ -63,7 +64,7 @@ def sweep(
         figures: Whether to draw the figures of each run at once; `draw` does it any time later.
         require_clean: Refuses to run code that differs from its commit.
         histogram_every: As for `train`; likewise `checkpoint_every`.
-        tell: Told how far it is whenever that changes.
+        tell: Told how far it is whenever that changes; None shows a line in a notebook.
         say: Told the remarks on the tables, before anything is trained.
 
     Returns:
@@ -116,13 +117,12 @@ def sweep(
         with parent.ending():
             parent.introduce(code_tags(state))
             parent.take_over()
-            tally = _trained(parent, trainers, complete, tracking, progress, tell)
+            tally = _trained(parent, trainers, complete, tracking, progress, tell or sweeping())
             parent.take_over()
             children.discard_doubles(store, parent.run.id)
             seconds = time.monotonic() - progress.started
             swept = replace(_swept(parent, tally, seconds=seconds), remarks=tuple(remarks))
-            parent.conclude(swept, tally.scores)
-    return swept
+            return replace(swept, compared=parent.conclude(swept, tally.scores))
 
 
 def _trained(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from reproven.training.histograms import Histogram, histogram
 
@@ -34,6 +36,17 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     return buffer.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG element, for a page: what is black takes the colour of the text around it."""
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "reproven", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    _, start, rest = buffer.getvalue().partition("<svg ")
+    style = 'style="max-width:100%;height:auto;fill:currentColor" '
+    taken = {"#000000": "currentColor", "#333333": "currentColor", "#ffffff": "none"}
+    return re.sub("|".join(taken), lambda found: taken[found[0]], f"{start}{style}{rest}")
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -143,10 +156,8 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
     axes = figure.add_axes((0.16, 0.46, 0.80, 0.47))
     below = figure.add_axes((0.16, 0.09, 0.80, 0.27), sharex=axes)
     axes.set_title("Training loss, recorded and replayed")
-    axes.set_ylabel(label)
-    axes.plot(_finite(recorded), color=_COLOURS[0], linewidth=2.4, label="recorded")
-    axes.plot(_finite(found), color=_COLOURS[1], linewidth=1, linestyle="--", label="replayed")
-    _scale(axes, np.concatenate([_finite(recorded), _finite(found)]))
+    axes.set_ylabel(label, fontsize=9)
+    _overlay(axes, recorded, found)
     steps = min(len(recorded), len(found))
     apart = _finite(found)[:steps] - _finite(recorded)[:steps]
     below.plot(apart, color="0.2", linewidth=1)
@@ -164,8 +175,33 @@ def two_losses(recorded: Sequence[float], found: Sequence[float], label: str, fi
     if first is not None:
         text = f"first difference: step {first}"
         axes.annotate(text, (first, 0.03), xycoords=("data", "axes fraction"), fontsize=8, rotation=90)
-    axes.legend(loc="upper right")
     return figure
+
+
+def overlaid(recorded: Sequence[float], found: Sequence[float], first: int | None) -> Figure:
+    """The losses of a run and of its replay on one another, small enough for a page that holds more.
+
+    Args:
+        recorded: Loss of each step in the record.
+        found: Loss of each step in the replay.
+        first: The step at which both runs first differ, marked by a line; None where they do not.
+    """
+    figure = Figure(figsize=(3.6, 2.3), layout="constrained")
+    axes = figure.add_subplot()
+    _overlay(axes, recorded, found)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("training loss")
+    axes.grid(alpha=0.3)
+    if first is not None:
+        axes.axvline(first, color="0.5", linewidth=1, linestyle=":")
+    return figure
+
+
+def _overlay(axes: Axes, recorded: Sequence[float], found: Sequence[float]) -> None:
+    axes.plot(_finite(recorded), color=_COLOURS[0], linewidth=4, alpha=0.4, label="recorded")
+    axes.plot(_finite(found), color=_COLOURS[1], linewidth=1, label="replayed")
+    _scale(axes, np.concatenate([_finite(recorded), _finite(found)]))
+    axes.legend(loc="upper right")
 
 
 def search(values: Sequence[float | None], label: str, *, more_is_better: bool) -> Figure:
@@ -197,6 +233,8 @@ def _scale(axes: Axes, losses: np.ndarray) -> None:
     positive = losses[losses > 0]
     if positive.size and positive.max() >= 10 * positive.min():
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
 
 

@@ -39,11 +39,6 @@ class Step:
 Watch = Callable[[Iterable[Step], int], Iterable[Step]]
 
 
-def unwatched(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The steps as they are."""
-    return steps
-
-
 def short(digests: Iterable[str]) -> tuple[str, ...]:
     """The digits of tensors' digests that are kept for every step."""
     return tuple(digest[:_SHORT] for digest in digests)

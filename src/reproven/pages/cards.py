@@ -1,0 +1,53 @@
+"""Cards: what a notebook shows of a result, as a piece of HTML without scripts or styles of a page's own.
+
+It takes its colours from the text around it, and so is read on light and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reproven.pages.rendering import rendered
+
+GOOD, BAD, OPEN = "good", "bad", "open"  # what a state means
+MOST = 12  # lines, and rows of a table, that are shown
+
+
+def card(
+    title: str,
+    state: str,
+    *,
+    meaning: str = GOOD,
+    lines: Iterable[str] = (),
+    facts: Mapping[str, Any] | None = None,
+    table: Sequence[Sequence[str]] = (),
+    picture: str | None = None,
+    then: str = "",
+) -> str:
+    """A result as a piece of HTML.
+
+    Args:
+        title: What it is of.
+        state: What came of it, in a word, such as FINISHED.
+        meaning: GOOD, BAD or OPEN, for the colour of that word.
+        lines: Sentences.
+        facts: Names and values.
+        table: A header and rows; the first column holds names, the others numbers.
+        picture: An SVG element that this package drew.
+        then: What to call next.
+    """
+    said, (header, *rows) = list(lines), table or [()]
+    return rendered(
+        "card.html",
+        title=title,
+        state=state,
+        colour={GOOD: "#2e9e63", BAD: "#d9534f", OPEN: "#c98a1b"}[meaning],
+        lines=said[:MOST],
+        facts=list((facts or {}).items()),
+        header=header,
+        rows=rows[:MOST],
+        more=max(len(said) - MOST, 0) + max(len(rows) - MOST, 0),
+        picture=picture,
+        then=then,
+    )
