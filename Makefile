@@ -1,5 +1,6 @@
 # make run: the main job, from nothing but Python 3.11.  make verify: are its runs, and the shipped ones, still
-# true?  make test: the tests.  make check: all that CI runs.
+# true?  make notebook: the tutorial in Jupyter.  make docs: the documentation, in site/.  make test: the tests.
+# make check: all that CI runs.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -8,7 +9,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 MLFLOW_RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local
 
-.PHONY: run verify test test-all test-versions check mutants lock format bench bench-own bench-products bench-sweeps tables ui clean
+.PHONY: run verify notebook docs test test-all test-versions check mutants lock format bench bench-own bench-products bench-sweeps tables ui clean
 
 run: $(VENV)/installed
 	$(MLFLOW_RUN) --experiment-name boston --run-name module -P variant=module
@@ -19,7 +20,16 @@ run: $(VENV)/installed
 	@echo "Next: make verify, which replays both; make ui, and compare the two runs at http://127.0.0.1:5000"
 
 verify: $(VENV)/installed
-	$(BIN)/reproven replay mlruns/reference/*/ $$(test ! -f mlflow.db || echo --experiment boston)
+	$(BIN)/reproven replay --shipped $$(test ! -f mlflow.db || echo --experiment boston)
+
+notebook: $(VENV)/installed-notebook
+	$(BIN)/jupyter lab examples/notebook.ipynb
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python tests/commands_page.py
+	$(BIN)/zensical build --strict --clean
+	@echo
+	@echo "Next: open site/index.html"
 
 ui: $(VENV)/installed
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
@@ -37,6 +47,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(PYTEST) -m "not slow"
 
 mutants: $(VENV)/installed-dev
@@ -65,13 +76,16 @@ bench-sweeps: $(VENV)/installed-dev
 
 # torch goes first, so that nothing else chooses its version
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Makes an environment in $(VENV), which takes a minute or two. First torch:"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(TORCH)
+	@echo "then this package with MLflow and the rest, at the versions of constraints.txt:"
 	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[search]"
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[dev]"
+# what an extra of pyproject.toml adds: installed-dev, installed-docs, installed-notebook
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt -e ".[$*]"
 	@touch $@
 
 # the newest of everything but torch; conda.yaml is then written by hand, and a test holds both to be equal
@@ -85,4 +99,4 @@ lock:
 	mv build/lock/constraints.txt constraints.txt
 
 clean:
-	rm -rf $(VENV) build mutants .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build site mutants .pytest_cache .mypy_cache .ruff_cache

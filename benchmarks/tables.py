@@ -1,6 +1,7 @@
-"""Real tables, each taken as it is by one command, beside a linear model on the same rows: docs/tables.md.
+"""Real tables, each taken as it is by one command, beside a linear model on the same rows.
 
-Run it with `make tables`, which installs the packages that the tables come from. It prints the page's table.
+Run it with `make tables`, which installs the packages that the tables come from. It prints the table of
+docs/explanation/tables.md.
 Each run is trained and replayed by the command line, with the settings that a table of one's own has.
 """
 
