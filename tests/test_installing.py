@@ -173,3 +173,24 @@ def test_an_empty_environment_trains_replays_and_revives_without_the_repository(
     assert kind == "Regressor"
     assert Path(place).is_relative_to(installed.parent)
     assert "SOUND" in run("reproven", "audit", trained["run_id"])
+    assert run("reproven", "replay", "--shipped").count("IDENTICAL: ") == 4
+    assert run("reproven", "--version").startswith(f"reproven {PROJECT['version']}, torch {LOCK['torch']}")
+    about = json.loads(run("reproven", "about", "--json"))
+    assert Path(about["shipped"]).is_relative_to(installed.parent)
+
+
+@pytest.mark.slow
+def test_the_two_commands_of_a_new_clone(tmp_path: Path) -> None:
+    """They install what they need, and end in what README shows."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    readme = (clone / "README.md").read_text()
+    ran = subprocess.run(["make", "run"], cwd=clone, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    for row in re.findall(r"^(?:run|sequential|module) +(?:status|FINISHED) .*$", readme, re.MULTILINE):
+        assert row in lines
+    assert lines[-1].startswith("Next: make verify")
+    verified = subprocess.run(["make", "verify"], cwd=clone, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stderr
+    assert verified.stdout.count("IDENTICAL: ") == 6
