@@ -46,10 +46,9 @@ class Cell:
 def test_elsewhere_nothing_is_told_and_nothing_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stderr", place)
-        for passed in (progress.shown, progress.shown_replay, progress.training, progress.replaying):
-            assert passed(STEPS, 8) is STEPS
-        assert progress.shown_files(STEPS, 8) is STEPS
-        assert progress.auditing(STEPS, 8) is STEPS
+        for where in (progress.NOTEBOOK, progress.TERMINAL):
+            for passed in (where.training, where.replay, where.audit):
+                assert passed(STEPS, 8) is STEPS
 
 
 def test_a_terminal_sees_rate_loss_and_time_to_go_and_is_left_clean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +56,7 @@ def test_a_terminal_sees_rate_loss_and_time_to_go_and_is_left_clean(monkeypatch:
     monkeypatch.setattr(sys, "stderr", there)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LINES", "40")
-    assert list(progress.shown(STEPS, 8)) == STEPS
+    assert list(progress.TERMINAL.training(STEPS, 8)) == STEPS
     text = there.getvalue()
     assert "training:   0%|" in text
     assert text.endswith("\r")
@@ -67,7 +66,7 @@ def test_a_terminal_sees_rate_loss_and_time_to_go_and_is_left_clean(monkeypatch:
 def test_a_notebook_sees_one_output_that_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell()
     monkeypatch.setitem(sys.modules, "IPython", cell)
-    assert list(progress.training(STEPS, 8)) == STEPS
+    assert list(progress.NOTEBOOK.training(STEPS, 8)) == STEPS
     assert cell.shown.count("a new output") == 1
     assert "training: 100%" in cell.shown[-1]
     assert "loss 2" in cell.shown[-1]
@@ -77,7 +76,7 @@ def test_a_notebook_sees_one_output_that_is_written_anew(monkeypatch: pytest.Mon
 def test_a_sweep_tells_how_many_runs_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell()
     monkeypatch.setitem(sys.modules, "IPython", cell)
-    tell = progress.sweeping()
+    tell = progress.NOTEBOOK.sweep()
     for ended in (1, 3, 4):
         tell(SimpleNamespace(total=4, runs=[None] * ended, note="best test_rmse 2.5 (lr=0.1)"))
     assert cell.shown.count("a new output") == 1

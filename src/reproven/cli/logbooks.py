@@ -20,7 +20,7 @@ from reproven.cli.printing import say, tell_trained
 from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, store
 from reproven.errors import InvalidInput
 from reproven.machine.imports import importing
-from reproven.pages.progress import shown
+from reproven.pages.progress import TERMINAL
 from reproven.recipes import typed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def resume(run: str, as_json: bool, **asked: Any) -> None:
     with importing():
         from reproven.runs.resume import resume as run_resume
 
-    outcome = run_resume(run, watch=shown, say=say, **asked)
+    outcome = run_resume(run, watch=TERMINAL.training, say=say, **asked)
     tell_trained(f"run {run}", outcome, tracking_uri=asked["tracking_uri"], as_json=as_json)
 
 

@@ -17,7 +17,7 @@ from reproven.cli.group import FINDING, main
 from reproven.cli.printing import say, suggest
 from reproven.cli.reading import DATA, TRUST, argument, asking, checked, plain, some_runs, text
 from reproven.machine.imports import importing
-from reproven.pages.progress import shown_files, shown_replay
+from reproven.pages.progress import TERMINAL
 from reproven.recipes import typed
 from reproven.values.model_name import registration_problems
 
@@ -60,7 +60,7 @@ def replay(runs: list[str], as_json: bool, **asked: Any) -> None:
         from reproven.proof.verdict import IDENTICAL, worst
 
     found = []
-    for verdict in replays(runs, watch=shown_replay, **asked):
+    for verdict in replays(runs, watch=TERMINAL.replay, **asked):
         found.append(verdict)
         if not as_json:
             _tell(verdict)
@@ -103,7 +103,7 @@ def audit(run: str, as_json: bool, **asked: Any) -> None:
     with importing():
         from reproven.proof.audit import audit as run_audit
 
-    found = run_audit(run, watch=shown_files, **asked)
+    found = run_audit(run, watch=TERMINAL.audit, **asked)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
@@ -246,7 +246,7 @@ def promote(
         found = verb.roll_back(name=name, alias=alias, tracking_uri=tracking_uri)
     else:
         found = verb.promote(
-            run, name=name, alias=alias, tracking_uri=tracking_uri, watch=shown_replay, **asked
+            run, name=name, alias=alias, tracking_uri=tracking_uri, watch=TERMINAL.replay, **asked
         )
     if as_json:
         click.echo(json.dumps(asdict(found)))

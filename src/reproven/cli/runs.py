@@ -20,7 +20,7 @@ from reproven.cli.reading import EXPERIMENT, TRACKING, TRUST, argument, asking, 
 from reproven.errors import ReprovenError
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
-from reproven.pages.progress import shown
+from reproven.pages.progress import TERMINAL
 from reproven.recipes import typed
 from reproven.recipes.blueprint import Blueprint
 from reproven.recipes.recipe import Recipe
@@ -69,7 +69,7 @@ def train(recipe: Recipe, as_json: bool, **asked: Any) -> None:
         from reproven.runs import conduct  # noqa: F401 (with torch, which `train` itself imports late)
         from reproven.runs.train import train as run_train
 
-    outcome = run_train(recipe, watch=shown, say=say, **asked)
+    outcome = run_train(recipe, watch=TERMINAL.training, say=say, **asked)
     title = f"{recipe.network_name}, {recipe.optimizer}, seed {recipe.seed}"
     tell_trained(title, outcome, tracking_uri=asked["tracking_uri"], as_json=as_json)
 

@@ -33,7 +33,7 @@ from reproven.cli.reading import (
 from reproven.errors import InvalidInput, name_among
 from reproven.logbooks.interval import OFTEN
 from reproven.machine.imports import importing
-from reproven.pages.progress import shown_runs
+from reproven.pages.progress import TERMINAL
 from reproven.recipes import recipe, typed
 from reproven.recipes.options import read_checked
 from reproven.recipes.settings import OPTIONS
@@ -139,7 +139,7 @@ def sweep(said: tuple[dict[str, Any], dict[str, Any]], as_json: bool, **asked: A
         from reproven.sweeps.sweep import sweep as run_sweep
 
     try:
-        swept = run_sweep(chosen, tell=shown_runs(), say=say, **how, **asked)
+        swept = run_sweep(chosen, tell=TERMINAL.sweep(), say=say, **how, **asked)
     except KeyboardInterrupt:
         say("The same command once more trains what is missing.")
         raise

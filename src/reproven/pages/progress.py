@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,34 +29,35 @@ def on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def training(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The steps as they are, with a line in a notebook: what a training from Python shows."""
-    return _told(steps, total, "training") if in_notebook() else steps
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere a line may be seen; where it is not, everything passes as it is.
+
+    Args:
+        is_here: Whether this process can show one there now.
+    """
+
+    is_here: Callable[[], bool]
+
+    def training(self, steps: Iterable[Step], total: int) -> Iterable[Step]:
+        """The steps of a training, with their rate, the last loss and the time to go."""
+        return _told(steps, total, "training") if self.is_here() else steps
+
+    def replay(self, steps: Iterable[Step], total: int) -> Iterable[Step]:
+        """The same of a replay."""
+        return _told(steps, total, "replay") if self.is_here() else steps
+
+    def audit(self, files: Iterable[T], total: int) -> Iterable[T]:
+        """The files that an audit looks at."""
+        return passing(files, total, "audit", "file") if self.is_here() else files
+
+    def sweep(self) -> Callable[[Any], None]:
+        """What a sweep tells how far it is."""
+        return Runs() if self.is_here() else lambda progress: None
 
 
-def replaying(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The same of a replay."""
-    return _told(steps, total, "replay") if in_notebook() else steps
-
-
-def auditing(files: Iterable[T], total: int) -> Iterable[T]:
-    """A run's files as they are, with a line in a notebook."""
-    return passing(files, total, "audit", "file") if in_notebook() else files
-
-
-def shown(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The steps of a training as they are, with a line on a terminal: what a command shows."""
-    return _told(steps, total, "training") if on_terminal() else steps
-
-
-def shown_replay(steps: Iterable[Step], total: int) -> Iterable[Step]:
-    """The same of a replay."""
-    return _told(steps, total, "replay") if on_terminal() else steps
-
-
-def shown_files(files: Iterable[T], total: int) -> Iterable[T]:
-    """The files that an audit looks at."""
-    return passing(files, total, "audit", "file") if on_terminal() else files
+#: What functions show, and what commands do.
+NOTEBOOK, TERMINAL = Place(in_notebook), Place(on_terminal)
 
 
 def passing(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
@@ -131,13 +133,3 @@ class Runs:
         self._line.update(len(progress.runs) - self._line.n)
         if len(progress.runs) >= progress.total:
             self._line.close()
-
-
-def sweeping() -> Callable[[Any], None]:
-    """What a sweep from Python tells how far it is: a line in a notebook."""
-    return Runs() if in_notebook() else lambda progress: None
-
-
-def shown_runs() -> Callable[[Any], None]:
-    """What the command tells: a line on a terminal."""
-    return Runs() if on_terminal() else lambda progress: None

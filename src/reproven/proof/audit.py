@@ -19,7 +19,7 @@ from reproven.files.manifest import WatchFiles, unwatched
 from reproven.files.names import MANIFEST, TABLE
 from reproven.own.named import is_named, module_of
 from reproven.own.trust import untrusted
-from reproven.pages import progress
+from reproven.pages.progress import NOTEBOOK
 from reproven.proof.contradictions import contradictions, model_tensors, other_params, other_tensors
 from reproven.proof.evidence import Evidence, gather
 from reproven.proof.shown import Report, look_at_metrics, look_at_page
@@ -74,7 +74,7 @@ def audit(
     seal: str | None = None,
     data: str | None = None,
     tracking_uri: str | None = None,
-    watch: WatchFiles = progress.auditing,
+    watch: WatchFiles = NOTEBOOK.audit,
 ) -> Audit:
     """Holds everything that is left of a run against its record.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reproven.errors import InvalidInput, StoreError, name_among
-from reproven.pages import progress
+from reproven.pages.progress import NOTEBOOK
 from reproven.proof.audit import audit
 from reproven.proof.replay import replay
 from reproven.proof.verdict import IDENTICAL
@@ -61,7 +61,7 @@ def promote(
     metric: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = progress.replaying,
+    watch: Watch = NOTEBOOK.replay,
 ) -> Promoted:
     """Points an alias at the version of a run, if its audit finds nothing and its replay says IDENTICAL.
 

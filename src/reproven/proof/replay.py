@@ -33,7 +33,7 @@ from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import processes, rebuilding
-from reproven.pages import progress
+from reproven.pages.progress import NOTEBOOK
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
 from reproven.proof.evidence import Evidence, environment_of, gather, other_code
@@ -70,7 +70,7 @@ def replay(
     data: str | None = None,
     every_step: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = progress.replaying,
+    watch: Watch = NOTEBOOK.replay,
 ) -> Verdict:
     """Trains a recorded run again, and says whether every bit is the same.
 
@@ -105,7 +105,7 @@ def replays(
     data: str | None = None,
     every_step: bool = False,
     tracking_uri: str | None = None,
-    watch: Watch = progress.replaying,
+    watch: Watch = NOTEBOOK.replay,
 ) -> Iterator[Verdict]:
     """Replays several runs, and yields each verdict when it is there.
 

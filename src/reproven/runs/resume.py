@@ -23,7 +23,7 @@ from reproven.logbooks.logbook import Held, Logbook
 from reproven.own import trust
 from reproven.own.named import modules_of
 from reproven.own.sources import sources_again
-from reproven.pages import progress
+from reproven.pages.progress import NOTEBOOK
 from reproven.store.store import Store
 from reproven.values.record import Inputs
 from reproven.values.run_ids import run_and_path
@@ -46,7 +46,7 @@ def resume(
     tracking_uri: str | None = None,
     offline: bool = False,
     prune: Prune | None = None,
-    watch: Watch = progress.training,
+    watch: Watch = NOTEBOOK.training,
     say: Say = lambda text: None,
 ) -> Trained:
     """Trains what is left of a run that was stopped, and ends it as if it never was.

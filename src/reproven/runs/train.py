@@ -19,7 +19,7 @@ from reproven.logbooks.logbook import Logbook
 from reproven.machine import code, environment
 from reproven.own import trust
 from reproven.own.named import modules_of, plain_name
-from reproven.pages import progress
+from reproven.pages.progress import NOTEBOOK
 from reproven.recipes.choices import BUNDLED
 from reproven.recipes.options import problems_in_python
 from reproven.recipes.recipe import Recipe
@@ -125,7 +125,7 @@ def train(
     parent: str | None = None,
     logbook_id: str | None = None,
     prune: Prune | None = None,
-    watch: Watch = progress.training,
+    watch: Watch = NOTEBOOK.training,
     say: Say = lambda text: None,
 ) -> Trained:
     """Trains a recipe and tracks it whole.

@@ -16,7 +16,7 @@ from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
 from reproven.own import trust
 from reproven.own.named import modules_of
-from reproven.pages.progress import sweeping
+from reproven.pages.progress import NOTEBOOK
 from reproven.recipes.options import problems_in_python
 from reproven.store import children
 from reproven.store.address import without_credentials
@@ -117,7 +117,7 @@ def sweep(
         with parent.ending():
             parent.introduce(code_tags(state))
             parent.take_over()
-            tally = _trained(parent, trainers, complete, tracking, progress, tell or sweeping())
+            tally = _trained(parent, trainers, complete, tracking, progress, tell or NOTEBOOK.sweep())
             parent.take_over()
             children.discard_doubles(store, parent.run.id)
             seconds = time.monotonic() - progress.started
