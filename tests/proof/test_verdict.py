@@ -151,9 +151,9 @@ WORDS: list[tuple[dict[str, Any], list[str]]] = [
     ({"errors": {}}, ["First difference: train_rmse: recorded 3.5, now missing.", counts(errors=1)]),
     (
         {"failure": "It broke."},
-        ["First difference: how training failed: recorded None, now It broke..", counts()],
+        ["First difference: how training failed: recorded None, now It broke.", counts()],
     ),
-    ({"pruned": "Worse."}, ["First difference: why it was pruned: recorded None, now Worse..", counts()]),
+    ({"pruned": "Worse."}, ["First difference: why it was pruned: recorded None, now Worse.", counts()]),
 ]
 
 

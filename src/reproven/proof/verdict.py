@@ -210,7 +210,8 @@ def _where(at: Divergence) -> str:
 
 def _values(at: Divergence) -> str:
     if isinstance(at.recorded, str) or isinstance(at.found, str):
-        return f": recorded {said(at.recorded)}, now {said(at.found)}"
+        recorded, found = (said(text).rstrip(".") for text in (at.recorded, at.found))  # as it ends itself
+        return f": recorded {recorded}, now {found}"
     if at.what == "steps":
         return f": recorded {at.recorded:.0f}, now {at.found:.0f}"
     double = at.what not in ("loss", "final weights")
