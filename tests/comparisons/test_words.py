@@ -136,13 +136,19 @@ def test_groups_that_are_equal_to_the_bit_count_no_comparison() -> None:
     runs = [
         run(5.0 + by, seed=s, optimizer=name)
         for s in range(8)
-        for name, by in (("sgd", 0.0), ("adam", 1.0), ("adamw", 1.0))
+        for name, by in (("sgd", 0.0), ("adam", 1.0), ("adamw", 1.0), ("rmsprop", 3.0 + s / 10))
     ]
     compared = overview.of(runs)
-    assert "corrected for 2 comparisons" in words.explanation(compared)
+    assert "corrected for 3 comparisons" in words.explanation(compared)  # of 6 pairs
     equal = next(pair for pair in compared.pairs if pair.is_equal)
     assert equal.on_table is not None
     assert equal.on_table.p_corrected is None
+    (first, second) = (pair for pair in compared.pairs if pair.a == "sgd" and pair.b.startswith("adam"))
+    assert first.on_table == second.on_table
+    assert first.counts_as == second.counts_as == ("adam", "sgd")
+    told = words.sentences(compared)
+    assert len(told) == 4
+    assert told[0].endswith("; the same is so of sgd and adamw")
 
 
 def test_equal_to_the_bit_is_said_so() -> None:

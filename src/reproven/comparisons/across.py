@@ -16,10 +16,27 @@ from scipy import stats
 from reproven.comparisons import significance
 from reproven.comparisons.pairs import ALPHA
 from reproven.comparisons.significance import Practical
+from reproven.values.amounts import chance, significant
 
 _IN_UNIT = ("rmse", "mae")
 _SAMPLES = 50_000
 _STRENGTH = 0.5  # of the prior, as one table on which the two are alike
+MOST = 10  # sentences in a row that somebody reads
+#: What the numbers mean, and how they were made, with sources.
+EXPLANATION = (
+    "Each table is one number of a group, the mean over its seeds; rank 1 is the best on a table. p is of "
+    "the Wilcoxon signed-rank test over tables, two-sided, corrected for the number of pairs (Holm)."
+)
+METHOD = [
+    "Runs on several tables are compared over tables: one number a table and group, its mean over the seeds. "
+    "A table counts where all groups have it, in the same splits. A seed never counts as a table.",
+    "Pairs are tested by Wilcoxon's signed-rank test of the differences, of an error in the target's unit "
+    "relative to the mean of both, and corrected by Holm's method; the Friedman test asks whether all groups "
+    "are alike (Demšar 2006, JMLR 7, 1; that pairs are told apart by Wilcoxon's test and not by ranks: "
+    "Benavoli, Corani & Mangili 2016, JMLR 17, 5). n tables cannot give a p under 2/2ⁿ.",
+    "How probable a difference is that matters (--rope): the Bayesian signed-rank test (Benavoli, Corani, "
+    "Demšar & Zaffalon 2017, JMLR 18, 77).",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,3 +191,39 @@ def signed_rank(differences: list[float], width: float) -> Practical:
     speaking = np.stack([np.einsum("di,ij,dj->d", weights, region * 1.0, weights) for region in regions])
     below, within, above = np.bincount(speaking.argmax(axis=0), minlength=3) / _SAMPLES
     return Practical(below=float(below), within=float(within), above=float(above), width=width)
+
+
+def sentences(found: Across, metric: str) -> list[str]:
+    """What several tables say together of every two groups, ten of them at most."""
+    said = [_said(pair, found, metric) for pair in found.pairs[:MOST]]
+    if more := len(found.pairs) - len(said):
+        said.append(f"{more} more pairs (--json has all)")
+    if found.friedman is not None:
+        tables = f"over {len(found.tables)} tables"
+        said.insert(0, f"{tables}, that all groups are alike: {chance(found.friedman)} (Friedman)")
+    return said
+
+
+def _said(pair: OverTables, found: Across, metric: str) -> str:
+    over, (a, b) = f"over {len(found.tables)} tables", pair.better_on
+    if pair.p_corrected is None or pair.least is None:
+        return f"{over}, {pair.a} and {pair.b} have the same {metric} to the bit"
+    p = chance(pair.p_corrected)
+    if pair.better is not None:
+        worse, won = (pair.b, a) if pair.better == pair.a else (pair.a, b)
+        said = f"{over}, {pair.better} beats {worse}: it is better on {won}, {p}"
+    elif pair.least >= ALPHA:
+        least = f"with {len(found.tables)} the least p is {significant(pair.least)}"
+        said = f"too few tables to tell {pair.a} from {pair.b}: {least}, {p}"
+    else:
+        said = f"{over}, no difference was found between {pair.a} (better on {a}) and {pair.b} (on {b}), {p}"
+    practical = pair.practical
+    if practical is None:
+        return said
+    shares = (significant(share) for share in (practical.above, practical.within, practical.below))
+    a_better, same, b_better = shares
+    width = f"{100 * practical.width:.3g} %" if found.is_relative else f"{practical.width:.3g}"
+    return (
+        f"{said}; where ±{width} is practically none, {pair.a} is better on a new table with probability "
+        f"{a_better}, {pair.b} with {b_better}, neither with {same}"
+    )

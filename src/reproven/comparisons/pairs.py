@@ -7,7 +7,7 @@ they on other rows? The second needs splits that differ, and a test that knows w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -52,6 +52,8 @@ class Pair:
     Attributes:
         a: A group's label; likewise `b`.
         differences: The metric of a minus that of b, by seed.
+        counts_as: The first groups that are equal to a and to b to the bit, sorted: pairs that have the same
+            are one comparison.
         mean: Mean difference; None where the groups share no seed.
         sd: The sample's standard deviation of the differences; None of one.
         by_split: The mean of the differences of each split that the seeds have.
@@ -68,6 +70,7 @@ class Pair:
     a: str
     b: str
     differences: Mapping[str, float]
+    counts_as: tuple[str, ...] = ()
     mean: float | None = None
     sd: float | None = None
     by_split: tuple[float, ...] = ()
@@ -95,6 +98,11 @@ class Pair:
         return not any(self.differences.values())
 
 
+def comparisons(pairs: Iterable[Pair]) -> int:
+    """How many comparisons some pairs are: such as were tested, each once."""
+    return len({pair.counts_as for pair in pairs if pair.answer is not None and not pair.is_equal})
+
+
 def paired(
     groups: Sequence[Group],
     members: Members,
@@ -114,7 +122,13 @@ def paired(
         growing: Whether more of it is better.
         width: From the size of the metric to the largest difference that is practically none.
     """
-    found = [_pair(a, b, members, others, metric) for a, b in combinations(groups, 2)]
+    first = {group.label: next(one.label for one in groups if one.values == group.values) for group in groups}
+    found = [
+        replace(
+            _pair(a, b, members, others, metric), counts_as=tuple(sorted((first[a.label], first[b.label])))
+        )
+        for a, b in combinations(groups, 2)
+    ]
     if width is not None:
         found = [
             _weighed(pair, width(_size(a, b, pair)), growing=growing)
@@ -236,20 +250,21 @@ def _differs(
 def _corrected(pairs: Sequence[Pair], question: str, *, growing: bool) -> list[Pair]:
     """The pairs with the p-values of a question corrected for how many of them ask it, and what is better.
 
-    Groups that are equal to the bit need no test, and count for none.
+    Groups that are equal to the bit need no test, and count for none; pairs of such groups with another are
+    one comparison.
     """
-    asking = [(place, pair) for place, pair in enumerate(pairs) if not pair.is_equal]
-    answers = {place: found for place, pair in asking if (found := getattr(pair, question)) is not None}
-    raw = [answer.p for answer in answers.values()]
+    asking = [pair for pair in pairs if not pair.is_equal and getattr(pair, question) is not None]
+    raw = {pair.counts_as: getattr(pair, question).p for pair in asking}
+    p_corrected = dict(zip(raw, significance.corrected(list(raw.values())), strict=True))
     found = list(pairs)
-    for number, ((place, answer), p) in enumerate(
-        zip(answers.items(), significance.corrected(raw), strict=True)
-    ):
-        pair = pairs[place]
-        least = significance.corrected([*raw[:number], answer.least, *raw[number + 1 :]])[number]
+    for place, pair in enumerate(pairs):
+        if pair not in asking:
+            continue
+        answer, p = getattr(pair, question), p_corrected[pair.counts_as]
+        lucky = raw | {pair.counts_as: answer.least}
+        least = significance.corrected(list(lucky.values()))[list(lucky).index(pair.counts_as)]
         better = None
         if p < ALPHA and pair.mean:
             better = pair.a if (pair.mean > 0) == growing else pair.b
-        said = replace(answer, p_corrected=p, least=least, better=better)
-        found[place] = replace(pair, **{question: said})
+        found[place] = replace(pair, **{question: replace(answer, p_corrected=p, least=least, better=better)})
     return found

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
-from reproven.comparisons.across import Across, OverTables
-from reproven.comparisons.groups import Group
+from reproven.comparisons import across
+from reproven.comparisons.across import MOST
+from reproven.comparisons.groups import Group, gathered
 from reproven.comparisons.overview import Comparison
-from reproven.comparisons.pairs import ALPHA, Answer, Pair
+from reproven.comparisons.pairs import ALPHA, Answer, Pair, comparisons
 from reproven.comparisons.params import NOTHING, shown
 from reproven.comparisons.significance import LARGEST_EXACT, RANDOM_SIGNS, RESAMPLES
 from reproven.values.amounts import amount, chance, number, places_of, significant
 from reproven.values.metrics import is_of_validation
-
-_MOST = 10  # sentences in a row that somebody reads
 
 
 def title(comparison: Comparison) -> str:
@@ -69,20 +68,35 @@ def _row(group: Group) -> tuple[str, ...]:
 def sentences(comparison: Comparison) -> list[str]:
     """What the pairs say, those of the best group first, ten of them at most; and how many more there are."""
     if comparison.over_tables is not None:
-        return over_tables(comparison.over_tables, comparison.metric)
+        return across.sentences(comparison.over_tables, comparison.metric)
     if len(comparison.groups) == 1:
         return [_alone(comparison.groups[0], comparison.metric)]
     best, pairs, found = comparison.groups[0].label, list(comparison.pairs), []
     open_pairs = [pair for pair in pairs if _is_hopeless(pair)]
-    if len(open_pairs) > 1 and len(open_pairs) == sum(_is_open(pair) for pair in pairs):
+    if comparisons(open_pairs) > 1 and comparisons(open_pairs) == comparisons(pairs):
         found.append(_too_few(comparison, open_pairs))
         pairs = [pair for pair in pairs if pair not in open_pairs]
     pairs.sort(key=lambda pair: best not in (pair.a, pair.b))
-    found += [sentence(pair, comparison.metric) for pair in pairs[:_MOST]]
-    if more := pairs[_MOST:]:
+    told = list(gathered(pairs, _alike).values())
+    found += [_together(some, comparison.metric) for some in told[:MOST]]
+    if more := [pair for some in told[MOST:] for pair in some]:
         apart = sum(pair.better is not None for pair in more)
         found.append(f"{len(more)} more pairs, in {apart} of which a difference was found (--json has all)")
     return found
+
+
+def _alike(pair: Pair) -> Hashable:
+    """What pairs have in common of which one sentence tells."""
+    if pair.answer is None or pair.is_equal:
+        return pair.a, pair.b
+    return pair.counts_as, pair.also
+
+
+def _together(pairs: Sequence[Pair], metric: str) -> str:
+    """What pairs say that are one comparison: that of the first, and which others are the same."""
+    first, *others = pairs
+    same = ", ".join(f"{pair.a} and {pair.b}" for pair in others)
+    return sentence(first, metric) + (f"; the same is so of {same}" if same else "")
 
 
 def _is_open(pair: Pair) -> bool:
@@ -97,7 +111,7 @@ def _is_hopeless(pair: Pair) -> bool:
 
 def _too_few(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     most = max(len(pair.differences) for pair in pairs)
-    tests = sum(map(_is_open, comparison.pairs))
+    tests = comparisons(comparison.pairs)
     needed = next(n for n in range(1, 99) if tests * 2 / 2**n < ALPHA)
     least = significant(min(1.0, tests * 2 / 2**most))
     return (
@@ -222,7 +236,7 @@ def explanation(comparison: Comparison) -> str:
             "what is chosen, as the validation rows do not."
         )
     if comparison.over_tables is not None:
-        return f"{better} {comparison.metric} is better. {_OVER_TABLES}"
+        return f"{better} {comparison.metric} is better. {across.EXPLANATION}"
     tests = [pair for pair in comparison.pairs if _is_open(pair)]
     if not tests:
         return meaning
@@ -231,7 +245,8 @@ def explanation(comparison: Comparison) -> str:
         "exact" if all(answer.is_exact for answer in here) else "by random signs where there are many seeds"
     )
     of_new = "of new data by the corrected resampled t-test, " if any(p.on_new_data for p in tests) else ""
-    many = f", corrected for {len(tests)} comparisons (Holm); intervals are not" if len(tests) > 1 else ""
+    count = comparisons(tests)
+    many = f", corrected for {count} comparisons (Holm); intervals are not" if count > 1 else ""
     return (
         f"{meaning} {varied(comparison)} p is {of_new}of this table by sign flips, {exact}; two-sided{many}."
     )
@@ -250,8 +265,8 @@ def varied(comparison: Comparison) -> str:
 def method(comparison: Comparison) -> list[str]:
     """How the numbers were made, in sentences, with their sources."""
     if comparison.over_tables is not None:
-        return _METHOD_OVER_TABLES
-    count = sum(map(_is_open, comparison.pairs))
+        return across.METHOD
+    count = comparisons(comparison.pairs)
     return [
         "A group's value for a seed is the mean over its runs of that seed (and seed of the split); "
         "a recipe that was run several times counts once. Mean, standard deviation (n − 1), least and "
@@ -274,9 +289,9 @@ def method(comparison: Comparison) -> list[str]:
         "How probable a difference is that matters (--rope): the Bayesian correlated t-test, of the same "
         "mean and variance (Corani & Benavoli 2015, Machine Learning 100, 285).",
         f"p-values are corrected for the number of comparisons ({count}; groups that are equal to the bit "
-        "are none), of each question by itself, by Holm's step-down method (Holm 1979, Scand. J. Stat. 6, "
-        f"65); a difference is said to be found where the corrected one is under {ALPHA:g}. Intervals are "
-        "not corrected.",
+        "are none, and one with each other group), of each question by itself, by Holm's step-down method "
+        "(Holm 1979, Scand. J. Stat. 6, 65); a difference is said to be found where the corrected one is "
+        f"under {ALPHA:g}. Intervals are not corrected.",
     ]
 
 
@@ -287,55 +302,3 @@ def differing(comparison: Comparison) -> list[tuple[str, str]]:
         for name, values in comparison.differ.items()
         if name not in comparison.follow
     ]
-
-
-_OVER_TABLES = (
-    "Each table is one number of a group, the mean over its seeds; rank 1 is the best on a table. p is of "
-    "the Wilcoxon signed-rank test over tables, two-sided, corrected for the number of pairs (Holm)."
-)
-_METHOD_OVER_TABLES = [
-    "Runs on several tables are compared over tables: one number a table and group, its mean over the seeds. "
-    "A table counts where all groups have it, in the same splits. A seed never counts as a table.",
-    "Pairs are tested by Wilcoxon's signed-rank test of the differences, of an error in the target's unit "
-    "relative to the mean of both, and corrected by Holm's method; the Friedman test asks whether all groups "
-    "are alike (Demšar 2006, JMLR 7, 1; that pairs are told apart by Wilcoxon's test and not by ranks: "
-    "Benavoli, Corani & Mangili 2016, JMLR 17, 5). n tables cannot give a p under 2/2ⁿ.",
-    "How probable a difference is that matters (--rope): the Bayesian signed-rank test (Benavoli, Corani, "
-    "Demšar & Zaffalon 2017, JMLR 18, 77).",
-]
-
-
-def over_tables(found: Across, metric: str) -> list[str]:
-    """What several tables say together of every two groups, ten of them at most."""
-    said = [_over_tables(pair, found, metric) for pair in found.pairs[:_MOST]]
-    if more := len(found.pairs) - len(said):
-        said.append(f"{more} more pairs (--json has all)")
-    if found.friedman is not None:
-        tables = f"over {len(found.tables)} tables"
-        said.insert(0, f"{tables}, that all groups are alike: {chance(found.friedman)} (Friedman)")
-    return said
-
-
-def _over_tables(pair: OverTables, found: Across, metric: str) -> str:
-    over, (a, b) = f"over {len(found.tables)} tables", pair.better_on
-    if pair.p_corrected is None or pair.least is None:
-        return f"{over}, {pair.a} and {pair.b} have the same {metric} to the bit"
-    p = chance(pair.p_corrected)
-    if pair.better is not None:
-        worse, won = (pair.b, a) if pair.better == pair.a else (pair.a, b)
-        said = f"{over}, {pair.better} beats {worse}: it is better on {won}, {p}"
-    elif pair.least >= ALPHA:
-        least = f"with {len(found.tables)} the least p is {significant(pair.least)}"
-        said = f"too few tables to tell {pair.a} from {pair.b}: {least}, {p}"
-    else:
-        said = f"{over}, no difference was found between {pair.a} (better on {a}) and {pair.b} (on {b}), {p}"
-    practical = pair.practical
-    if practical is None:
-        return said
-    shares = (significant(share) for share in (practical.above, practical.within, practical.below))
-    a_better, same, b_better = shares
-    width = f"{100 * practical.width:.3g} %" if found.is_relative else f"{practical.width:.3g}"
-    return (
-        f"{said}; where ±{width} is practically none, {pair.a} is better on a new table with probability "
-        f"{a_better}, {pair.b} with {b_better}, neither with {same}"
-    )
