@@ -106,7 +106,7 @@ def test_no_two_names_are_mistaken_for_one_another() -> None:
         same = len(os.path.commonprefix([one, other]))  # noqa: RUF071
         assert same < min(6, len(one), len(other)), (one, other)
     faces = {name.split(".")[1] for name in TEXTS if name.startswith("cli.")}
-    assert faces - set(WINGS) == {"group", "printing", "reading"}
+    assert faces - set(WINGS) == {"group", "printing", "reading", "streams"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import pty
+import struct
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +23,27 @@ from reproven.values.steps import Step
 STEPS = [Step(n, n // 4, n % 4, 9.0 - n, n % 4 == 3) for n in range(8)]
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A terminal that can do everything, as standard error in the block; the number of its other end.
+
+    Not a fixture: pytest puts its own standard error back before the test.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    with os.fdopen(theirs, "w") as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", file)
+        patch.setenv("TERM", "xterm")
+        yield ours
+    with suppress(OSError):
+        os.close(ours)
+
+
+def everything(terminal: int) -> Iterator[str]:
+    """What a terminal was told, up to its end."""
+    with suppress(OSError):
+        while content := os.read(terminal, 1024):
+            yield content.decode()
 
 
 class Cell:
@@ -52,15 +77,28 @@ def test_elsewhere_nothing_is_told_and_nothing_stands_between(monkeypatch: pytes
 
 
 def test_a_terminal_sees_rate_loss_and_time_to_go_and_is_left_clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = Terminal()
-    monkeypatch.setattr(sys, "stderr", there)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("LINES", "40")
-    assert list(progress.TERMINAL.training(STEPS, 8)) == STEPS
-    text = there.getvalue()
+    with terminal(monkeypatch) as ours:
+        assert list(progress.TERMINAL.training(STEPS, 8)) == STEPS
+        sys.stderr.close()  # so that there is an end to read to
+        text = "".join(everything(ours))
     assert "training:   0%|" in text
     assert text.endswith("\r")
     assert text.rpartition("\r")[0].rpartition("\r")[2].strip() == ""
+
+
+def test_a_terminal_that_cannot_do_lines_that_change_is_shown_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch):
+        assert progress.on_terminal()
+        monkeypatch.setenv("TERM", "dumb")
+        assert progress.TERMINAL.training(STEPS, 8) is STEPS
+
+
+def test_a_line_on_a_terminal_that_hung_up_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as ours:
+        shown = iter(progress.TERMINAL.training(STEPS, 8))
+        assert next(shown) == STEPS[0]
+        os.close(ours)
+        assert list(shown) == STEPS[1:]
 
 
 def test_a_notebook_sees_one_output_that_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:

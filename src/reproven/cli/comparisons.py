@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reproven.cli import streams
 from reproven.cli.group import main
 from reproven.cli.reading import asking, checked, plain, some_runs, text
 from reproven.comparisons.params import field_problems, rope_problems, shown
@@ -78,7 +79,7 @@ def compare(runs: list[str], as_csv: bool, as_json: bool, **asked: Any) -> None:
     if as_json:
         click.echo(json.dumps(found.to_dict()))
     elif as_csv:
-        click.echo(found.csv, nl=False)
+        streams.say_data(found.csv)
     else:
         _tell(found)
 

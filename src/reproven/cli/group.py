@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from reproven._version import __version__
+from reproven.cli import streams
 from reproven.errors import InvalidInput, ReprovenError, Untrusted, name_among, near_miss
 
 FINDING, TROUBLE = 1, 2
@@ -41,6 +42,17 @@ class _Commands(_Command, click.Group):
 
     command_class = _Command
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        streams.take_on()
+        try:
+            return super().main(*args, **extra)
+        except SystemExit:
+            if (why := streams.lost_answer()) is None:
+                raise
+            told = f"standard output cannot be written: {why}. `reproven runs` lists what was trained."
+            click.echo(f"Error: The answer is lost, since {told}", err=True)
+            sys.exit(TROUBLE)
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -61,7 +73,7 @@ class _Commands(_Command, click.Group):
             )
             sys.stdout.flush()
             os._exit(128 + number)  # leaving in good order takes longer than a stop may
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if context.params["debug"]:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from reproven.arithmetic import profiles
+from reproven.cli import streams
 from reproven.cli.group import main
 from reproven.cli.printing import look_at, say, suggest, tell_trained
 from reproven.cli.reading import EXPERIMENT, TRACKING, TRUST, argument, asking, checked, plain, text
@@ -188,7 +189,7 @@ def predict(profile: str, output: Path | None, as_json: bool, **asked: Any) -> N
     else:
         text = _as_csv(target, predictions)
     if output is None:
-        click.echo(text, nl=False)
+        streams.say_data(text)
     else:
         _write(output, text)
 

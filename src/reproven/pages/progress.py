@@ -5,8 +5,10 @@ The line moves in its place: on a terminal, or as one output of a notebook's cel
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
@@ -25,8 +27,8 @@ def in_notebook() -> bool:
 
 
 def on_terminal() -> bool:
-    """Whether somebody sees what goes to standard error."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether somebody sees what goes to standard error, and a line can move there."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,32 @@ def line(total: int, label: str, unit: str) -> Any:
         total=total,
         desc=label,
         unit=f" {unit}s",
-        file=StringIO() if here else sys.stderr,
+        file=StringIO() if here else _Terminal(),
         leave=here,
         ncols=100 if here else None,
         ascii=False if here else None,
         dynamic_ncols=not here,
     )
+
+
+class _Terminal:
+    """Standard error as a terminal that is told what to do, which the commands' own stream spells out.
+
+    What it does not take, since it hung up, is swallowed.
+    """
+
+    def __init__(self) -> None:
+        self._number, self.encoding = sys.stderr.fileno(), sys.stderr.encoding
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            os.write(self._number, text.encode(self.encoding, "replace"))
+
+    def flush(self) -> None:
+        """There is nothing that waits."""
+
+    def fileno(self) -> int:
+        return self._number
 
 
 @cache
