@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import py_compile
 import random
 import subprocess
 import sys
@@ -162,6 +163,17 @@ def test_a_module_that_changed_after_its_import_is_refused(brought: Path, own: s
     train(QUICK, tracking_uri=own)
     (brought / "blocks.py").write_text(bringing.BLOCKS.replace("torch.relu", "torch.tanh"))
     with pytest.raises(OwnCodeError, match=r"blocks.py changed after the import of blocks"):
+        train(QUICK, tracking_uri=own)
+
+
+def test_bytecode_of_other_code_than_a_module_s_source_is_refused(brought: Path, own: str) -> None:
+    """Which Python takes unseen, as its first word says."""
+    text = (brought / "blocks.py").read_text()
+    (brought / "blocks.py").write_text(f"{text}\nother = True\n")
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(brought / "blocks.py"), doraise=True, invalidation_mode=mode)
+    (brought / "blocks.py").write_text(text)
+    with pytest.raises(OwnCodeError, match=r"blocks.py changed after the import of blocks.*__pycache__"):
         train(QUICK, tracking_uri=own)
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.machinery import all_suffixes
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from reproven.errors import InvalidInput
+from reproven.machine import checkout, environment
 from reproven.own.sources import Sources
+from reproven.own.stale import runs_as_written
 from reproven.values.programs import Code, OwnCode
 
 _HERE = Path(__file__).resolve()
 _PACKAGE = _HERE.parents[1]
+_UNCHECKED = 0b01  # of the flags in bytecode's second word, of PEP 552: by a digest, which is not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class CodeState:
     Attributes:
         commit: Its hash.
         branch: The branch checked out; empty where none is.
-        patch: What tracked files differ in, as `git diff` tells it; empty where they do not.
+        patch: What its files differ in, in the form of `git diff`; empty where they do not.
     """
 
     commit: str
@@ -33,7 +40,7 @@ class CodeState:
 
     @property
     def dirty(self) -> bool:
-        """Whether tracked files differ from the commit."""
+        """Whether its files differ from the commit."""
         return bool(self.patch)
 
     @property
@@ -47,6 +54,29 @@ class CodeState:
         return self.patch.encode(errors="surrogateescape")
 
 
+def _importable(folder: Path) -> list[Path]:
+    """The files in a folder that Python may take for modules, sorted."""
+    suffixes = tuple(all_suffixes())
+    return sorted(
+        Path(place, name)
+        for place, folders, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.endswith(suffixes) and Path(place).name != "__pycache__"
+    )
+
+
+def _source_sha256() -> str:
+    """Digest of all of this package that may be imported."""
+    digest = hashlib.sha256()
+    for path in _importable(_PACKAGE):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+_IMPORTED = _source_sha256()  # when this module was: the others come moments before or after
+
+
 @cache
 def code_state(here: Path = _HERE) -> CodeState | None:
     """The state of a source, this package's own where none is named; None where it is in no git checkout.
@@ -56,35 +86,62 @@ def code_state(here: Path = _HERE) -> CodeState | None:
     Args:
         here: One of its files.
     """
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here.parent), *arguments]
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True
-        )
-        return done.stdout
-
+    folder = here.parent
     try:
-        git("ls-files", "--error-unmatch", here.name)
-        commit, branch = git("rev-parse", "HEAD").strip(), git("branch", "--show-current").strip()
-        return CodeState(commit, branch, git("diff", "--binary", "HEAD"))
-    except (OSError, subprocess.CalledProcessError):
+        if checkout.unknown(folder, [here]):
+            return None
+        new = checkout.unknown(_PACKAGE, _importable(_PACKAGE)) if here == _HERE else []
+        commit = checkout.git(folder, "rev-parse", "HEAD").strip()
+        branch = checkout.git(folder, "branch", "--show-current").strip()
+        return CodeState(commit, branch, checkout.patch(folder, new))
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
 
 
 @cache
 def code(state: CodeState | None) -> Code:
-    """The running code as a record names it: the source by its digest, and the patch by its own."""
-    folder, digest = _PACKAGE, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
-    source = digest.hexdigest()
+    """The running code as a record names it: the source by its digest, and the patch by its own.
+
+    Raises:
+        InvalidInput: Another code runs than the source says.
+    """
+    _require_as_written(lambda path: _is_unchecked(Path(cache_from_source(path))))
+    source = _source_sha256()
+    if source != _IMPORTED:
+        raise InvalidInput(
+            [f"The source in {_PACKAGE} changed after it was imported: other code runs. Start Python anew."]
+        )
     if state is None:
         return Code(source_sha256=source)
     return Code(
         source_sha256=source, commit=state.commit, branch=state.branch, patch_sha256=state.patch_sha256
     )
+
+
+def _require_as_written(may_differ: Callable[[Path], bool]) -> None:
+    """Refuses bytecode of this package that is not that of the source beside it.
+
+    Args:
+        may_differ: Which sources are compiled, to be held against theirs.
+
+    Raises:
+        InvalidInput: There is some.
+    """
+    sources = [path for path in _importable(_PACKAGE) if path.suffix == ".py"]
+    if others := [str(path) for path in sources if may_differ(path) and not runs_as_written(path)]:
+        names = ", ".join(others)
+        raise InvalidInput(
+            [f"Other code than {names} says is imported in its place. Remove __pycache__ beside it."]
+        )
+
+
+def _is_unchecked(bytecode: Path) -> bool:
+    """Whether Python runs bytecode without asking whether its source is still what it was made of."""
+    try:
+        with bytecode.open("rb") as file:
+            return int.from_bytes(file.read(8)[4:], "little") == _UNCHECKED
+    except OSError:
+        return False
 
 
 def own_state(sources: Sources) -> CodeState | None:
@@ -101,11 +158,17 @@ def own_code(sources: Sources) -> OwnCode:
 
 
 def require_own_clean(sources: Sources) -> None:
-    """Refuses code of the user's own that no commit names.
+    """Refuses code that no commit and no package names: of the user's own, or in place of what is installed.
 
     Raises:
-        InvalidInput: A file is in no commit, or differs from it.
+        InvalidInput: A file is in no commit, differs from it, or is imported in place of what is installed.
     """
+    others = {name: path for name, path in environment.beside().items() if path not in sources.files.values()}
+    if others:
+        told = ", ".join(f"{name} from {path}" for name, path in others.items())
+        raise InvalidInput(
+            [f"require_clean is true, but imported is {told}, which no package brings. Remove it."]
+        )
     for path, file in sources.files.items():
         state = code_state(file.resolve())
         if state is None:
@@ -119,8 +182,10 @@ def require_clean(code: CodeState | None) -> None:
     """Refuses code that no commit names.
 
     Raises:
-        InvalidInput: The code differs from its commit, or is not in a git checkout.
+        InvalidInput: The code differs from its commit, or is not in a git checkout; or other code is imported
+            in its place.
     """
+    _require_as_written(lambda path: True)
     if code is None:
         where = _PACKAGE
         raise InvalidInput(

@@ -16,10 +16,18 @@ from typing import Any
 from reproven._version import __version__
 from reproven.arithmetic import profiles
 from reproven.errors import InvalidInput
+from reproven.files.manifest import file_sha256
+from reproven.own.sources import is_own_file
 
 #: Packages whose versions can change a run's bits or its record.
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "pyyaml")
 
+#: The modules of these, and of others that a run is made with.
+_IMPORTED = (
+    *("torch", "numpy", "sklearn", "pandas", "pyarrow", "matplotlib", "mlflow", "click", "yaml"),
+    *("scipy", "jinja2", "filelock", "platformdirs", "sqlalchemy", "optuna"),
+)
+_AT_START = ("sitecustomize", "usercustomize")
 _MKL_CBWR_BRANCH = 1  # of mkl_types.h
 _COPIES = 4  # the weights, their gradients, and two moments
 MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
@@ -54,12 +62,29 @@ def describe(profile: str) -> dict[str, Any]:
         },
         "profile": profile,
         **({"arithmetic": profiles.PORTABLE_ARITHMETIC} if profile == profiles.PORTABLE else {}),
+        **(
+            {"beside": {name: file_sha256(path) for name, path in found.items()}}
+            if (found := beside())
+            else {}
+        ),
         "variables": {name: os.environ[name] for name in profiles.VARIABLES if name in os.environ},
         "cpu": _cpu_model(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def beside() -> dict[str, Path]:
+    """What runs in this process in place of Python's modules or an installed package's, and at its start.
+
+    Returns:
+        The file of each such module that no installed package brings, by the module's name.
+    """
+    names = sorted({*sys.stdlib_module_names, *_IMPORTED, *_AT_START} & set(sys.modules))
+    specs = {name: getattr(sys.modules[name], "__spec__", None) for name in names}
+    files = {name: Path(spec.origin) for name, spec in specs.items() if spec and spec.has_location}
+    return {name: path for name, path in files.items() if is_own_file(path) and is_own_file(path.parent)}
 
 
 def _mkl_branch() -> int | None:

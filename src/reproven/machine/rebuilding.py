@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reproven.errors import RebuildError
+from reproven.machine import checkout
 from reproven.machine.environment import PACKAGES
 from reproven.machine.processes import SOURCE
 
@@ -42,9 +43,8 @@ def worktree(commit: str) -> Iterator[Path]:
         raise RebuildError(f"The record's commit is {commit!r}, which is no commit's hash.")
     with tempfile.TemporaryDirectory(prefix="reproven-") as temporary:
         folder = Path(temporary) / "commit"
-        git = ["git", "-C", str(SOURCE), "worktree"]
         try:
-            _run([*git, "add", "--detach", str(folder), commit])
+            _run(checkout.command(SOURCE, "worktree", "add", "--detach", str(folder), commit))
         except RebuildError as error:
             raise RebuildError(
                 f"The commit {commit} cannot be checked out. Fetch it first. {error}"
@@ -53,7 +53,7 @@ def worktree(commit: str) -> Iterator[Path]:
             yield folder / "src"
         finally:
             with contextlib.suppress(RebuildError):
-                _run([*git, "remove", "--force", str(folder)])
+                _run(checkout.command(SOURCE, "worktree", "remove", "--force", str(folder)))
 
 
 def rebuild(environment: Mapping[str, Any], folder: Path) -> Path:
@@ -104,7 +104,7 @@ def _checked(name: str, version: Any) -> str:
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=checkout.variables(), check=False)
     if done.returncode:
         why = " ".join(done.stderr.split())[-500:]
         raise RebuildError(f"`{' '.join(command[:3])} …` failed: {why}")

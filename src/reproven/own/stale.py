@@ -1,6 +1,7 @@
 """Stale: a module that was imported before its file was changed, so that other code runs than it says.
 
-It happens in notebooks, whose process goes on while files are edited.
+It happens in notebooks, whose process goes on while files are edited; and with bytecode that Python does not
+hold against its source.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -32,7 +35,7 @@ def refuse_stale(sources: Sources) -> None:
         names = ", ".join(module_at(path) for path in changed)
         raise OwnCodeError(
             f"{', '.join(changed)} changed after the import of {names}, so that other code would run than "
-            "the file says. Start Python anew, or call importlib.reload."
+            "the file says. Start Python anew, or call importlib.reload; remove __pycache__ if it stays so."
         )
 
 
@@ -58,7 +61,23 @@ def _runs_other_code(module: Any, content: bytes, path: str) -> bool:
         written = dict(_inside(compile(content, path, "exec", dont_inherit=True), ""))
     except (SyntaxError, ValueError):
         return True
+    if not runs_as_written(Path(module.__spec__.origin or path)):
+        return True
     return any(written.get(name, code) != code for name, code in _imported(module))
+
+
+def runs_as_written(source: Path) -> bool:
+    """Whether importing a source runs what it says; not so where bytecode beside it is taken unseen.
+
+    Args:
+        source: One that can be compiled; what cannot be imported at all runs nothing else.
+    """
+    loader = SourceFileLoader(source.stem, str(source))
+    try:
+        found = loader.get_code(source.stem)
+        return found == loader.source_to_code(source.read_bytes(), str(source))
+    except (SyntaxError, ValueError, EOFError, ImportError):
+        return True
 
 
 def _inside(code: CodeType, above: str) -> Iterator[tuple[str, CodeType]]:
