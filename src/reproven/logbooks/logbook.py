@@ -23,7 +23,7 @@ from reproven.errors import DiskError, RecordError, ReprovenError
 from reproven.files.disk import write_text
 from reproven.files.texts import FORMAT, json_object, json_text
 from reproven.logbooks import journal
-from reproven.machine import processes
+from reproven.machine import processes, signals
 
 Kind = TypeVar("Kind")
 TRAIN, REPLAY = "train", "replay"
@@ -297,9 +297,10 @@ class Logbook:
     def remove(self) -> None:
         """Removes the logbook, once nothing in it is needed any more."""
         gone = self.path.with_name(f"{HIDDEN}{self.id}")
-        with contextlib.suppress(FileNotFoundError):
-            self.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        with signals.noticed():  # an interrupt leaves nothing of it
+            with contextlib.suppress(FileNotFoundError):
+                self.path.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _sign(file: IO[str]) -> None:

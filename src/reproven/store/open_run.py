@@ -7,11 +7,13 @@ a run can be looked up before its arithmetic is chosen.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
 import os
 import tempfile
+import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,9 +59,17 @@ for _noisy in ("mlflow", "alembic"):
 
 @contextmanager
 def asking(what: str, uri: str) -> Iterator[None]:
-    """Turns MLflow's errors into ours, naming what was asked and of which store."""
+    """Turns MLflow's errors into ours, naming what was asked and of which store.
+
+    What an interrupt leaves open in the frames that it ends, such as a transaction, is closed at once: a
+    notebook keeps them, and whatever asks the store next would find it locked.
+    """
     try:
         yield
+    except KeyboardInterrupt as stop:
+        traceback.clear_frames(stop.__traceback__)
+        gc.collect()  # they refer to one another
+        raise
     except (MlflowException, OSError) as error:  # what requests raises is an OSError too
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         shown = without_credentials(uri)
