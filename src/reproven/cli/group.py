@@ -103,6 +103,12 @@ def _problems(error: Exception) -> Sequence[str]:
     if isinstance(error, ModuleNotFoundError):
         where = f"the Python that runs this ({sys.executable})"
         return (f"The package {error.name} is missing in {where}. Install it, or all with `make run`.",)
+    if isinstance(error, ImportError):
+        return (f"A library cannot be loaded: {error}. Install it anew, or allow more memory (`ulimit -v`).",)
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return ("There is not enough memory. Stop what else needs some, or allow more (`ulimit -v`).",)
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # of MLflow, as it is imported
+        return ("This user has no home folder. Name one that can be written in HOME.",)
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return (f"{what}. This is a bug of reproven; `reproven --debug …` shows where it is.",)
 

@@ -8,6 +8,7 @@ the manifest asks for the digests of tensors.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class Delivery:
         self._book, self._store = book, store
         self._plan, self._sent = book.plan, book.sent
         self._is_over, self._pen = False, threading.Lock()
-        self._beaten = 0.0
+        self._beaten = -math.inf
         self.run = self._open()
 
     def _open(self) -> Run:
@@ -166,9 +167,9 @@ class Delivery:
 
     def beat(self) -> None:
         """Says that the run's process lives, every now and then."""
-        if time.time() - self._beaten > _SECONDS_BETWEEN_BEATS:
-            self._beaten = time.time()
-            self.run.describe(params={}, tags={HEARTBEAT: f"{self._beaten:.0f}"})
+        if time.monotonic() - self._beaten > _SECONDS_BETWEEN_BEATS:
+            self._beaten = time.monotonic()
+            self.run.describe(params={}, tags={HEARTBEAT: f"{time.time():.0f}"})
 
     def finish(self) -> Delivered:
         """Sends the rest of a training that is over: model, version, snapshot, manifest; the run then ends.
@@ -232,7 +233,8 @@ class Delivery:
     def _close(self, end: End) -> None:
         """Writes the run's snapshot and the manifest of all its files, and ends the run. Nothing follows."""
         folder = self._book.files
-        end_time = self._sent.end_time or int(time.time() * 1000)
+        now = max(int(time.time() * 1000), self._plan.start_time)  # a clock may have been set back
+        end_time = self._sent.end_time or now
         self._note(end_time=end_time)
         self.run.end_time = end_time
         has_record = (folder / names.OUTCOME).exists()  # a verdict without training has none to seal

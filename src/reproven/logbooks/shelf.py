@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -30,6 +31,28 @@ def place() -> Path:
     return user_state_path("reproven", appauthor=False)
 
 
+def require_place() -> None:
+    """Makes the folder of all logbooks, so that nothing else is made where it cannot be written.
+
+    Raises:
+        InvalidInput: It cannot.
+    """
+    with _written():
+        place().mkdir(parents=True, exist_ok=True)
+        if not os.access(place(), os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Says of a folder that cannot be written which it is."""
+    try:
+        yield
+    except OSError as error:
+        what = f"The folder {place()}, where a run is kept until its store has it, cannot be written"
+        raise InvalidInput([f"{what}: {error.strerror}. Name another one in {FOLDER}."]) from error
+
+
 @contextmanager
 def new_logbook(plan: Plan, files: Mapping[str, bytes], name: str | None = None) -> Iterator[Logbook]:
     """Makes a logbook with its first files, there whole or not at all, and holds it.
@@ -46,17 +69,17 @@ def new_logbook(plan: Plan, files: Mapping[str, bytes], name: str | None = None)
     hidden = Logbook(place() / f"{HIDDEN}{uuid.uuid4().hex}")
     with ExitStack() as stack:
         try:
-            hidden.path.mkdir(parents=True)
-            stack.enter_context(hidden.held())
-            for path, content in files.items():
-                (hidden.files / path).parent.mkdir(parents=True, exist_ok=True)
-                (hidden.files / path).write_bytes(content)
-            write_text(hidden.path / PLAN, json_text({"format": FORMAT, **asdict(plan)}))
-            book = Logbook(hidden.path.rename(hidden.path.with_name(name)))
-        except OSError as error:
+            with _written():
+                hidden.path.mkdir(parents=True)
+                stack.enter_context(hidden.held())
+                for path, content in files.items():
+                    (hidden.files / path).parent.mkdir(parents=True, exist_ok=True)
+                    (hidden.files / path).write_bytes(content)
+                write_text(hidden.path / PLAN, json_text({"format": FORMAT, **asdict(plan)}))
+                book = Logbook(hidden.path.rename(hidden.path.with_name(name)))
+        except BaseException:  # an interrupt too
             shutil.rmtree(hidden.path, ignore_errors=True)
-            what = f"The folder {place()}, where a run is kept until its store has it, cannot be written"
-            raise InvalidInput([f"{what}: {error.strerror}. Name another one in {FOLDER}."]) from error
+            raise
         yield book
 
 

@@ -30,6 +30,7 @@ _IMPORTED = (
 _AT_START = ("sitecustomize", "usercustomize")
 _MKL_CBWR_BRANCH = 1  # of mkl_types.h
 _COPIES = 4  # the weights, their gradients, and two moments
+_ADDRESSES = 2**29  # bytes, of which a short training takes two thirds once it is prepared
 MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
 
 
@@ -141,6 +142,24 @@ def memory() -> int:
     except OSError:
         return physical
     return min(physical, int(limit)) if limit.isdigit() else physical
+
+
+def require_addresses() -> None:
+    """Refuses a process that may take so little memory more that a training might end in the middle.
+
+    Raises:
+        InvalidInput: Its limit, as `ulimit -v` sets it, is nearly reached: a library ends then.
+    """
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):  # this system has no such limit, or does not say what is taken
+        return
+    if limit != resource.RLIM_INFINITY and limit - taken < _ADDRESSES:
+        told = f"{(limit - taken) / 2**30:.2f} GiB of addresses are left of {limit / 2**30:.2f}"
+        raise InvalidInput([f"{told}, but a training needs {_ADDRESSES / 2**30:g} GiB. Raise `ulimit -v`."])
 
 
 def require_memory(weights: int, hidden: Sequence[int]) -> None:

@@ -189,6 +189,7 @@ def train(
     for remark in remarks:
         say(remark)
     inputs = inputs_of(made, code.code(state), environment.describe(str(made.recipe.profile)))
+    shelf.require_place()
     store = None if offline else Store(tracking_uri)
     if store is not None and parent is None:
         parent, around = enclosing(store)

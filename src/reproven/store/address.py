@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from reproven.errors import StoreError
+
 _SQLITE = "sqlite:///"
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -36,6 +38,19 @@ def folder_of(uri: str) -> Path | None:
     if address.scheme == "file":
         return Path(unquote(address.path))
     return Path(uri) if not address.scheme else None
+
+
+def require_open(uri: str) -> None:
+    """Refuses an artifact URI that names a folder of this machine which cannot be written.
+
+    Raises:
+        StoreError: It does.
+    """
+    if (folder := folder_of(uri)) is None:
+        return
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK):
+        raise StoreError(f"The files of a run belong in {folder}, but {there} is read-only.")
 
 
 @contextmanager

@@ -18,19 +18,17 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.utils.uri import is_local_uri
 
 from reproven.errors import Gone, StoreError, name_among
-from reproven.store.address import absolute, folder_of, one_maker, run_of_mlflow, without_credentials
+from reproven.store.address import (
+    absolute,
+    folder_of,
+    one_maker,
+    require_open,
+    run_of_mlflow,
+    without_credentials,
+)
 from reproven.store.open_run import Run, asking
 from reproven.store.summary import Running, Summary, snapshot, summary
-from reproven.store.tags import (
-    HEARTBEAT,
-    HOST,
-    LOGBOOK,
-    PARENT,
-    RECIPE_TAG,
-    SOURCE_NAME,
-    SOURCE_TYPE,
-    USER,
-)
+from reproven.store.tags import HEARTBEAT, HOST, LOGBOOK, PARENT, RECIPE_TAG, SOURCE_NAME, SOURCE_TYPE, USER
 from reproven.values.metrics import Row
 from reproven.values.run_ids import run_and_path
 from reproven.values.snapshot import Snapshot
@@ -121,6 +119,7 @@ class Store:
                     f"The experiment {experiment!r} is deleted. Restore it, or name another --experiment."
                 )
             experiment_id = found.experiment_id if found else self._create_experiment(experiment)
+            require_open((found or self.client.get_experiment(experiment_id)).artifact_location)
             about = {
                 HOST: socket.gethostname(),
                 USER: _user(),

@@ -20,6 +20,7 @@ from reproven import networks
 from reproven.errors import InvalidInput
 from reproven.files.front import Front, Model
 from reproven.files.names import MADE_OF
+from reproven.machine.environment import require_addresses
 from reproven.operations.takeover import as_it_comes, computing
 from reproven.own import trying
 from reproven.own.failing import blaming
@@ -277,6 +278,7 @@ def prepare(recipe: Recipe) -> Prepared:
         parts={name: (X.to(device), y.to(device)) for name, (X, y) in parts.items()},
     )
     made.updates()  # which says what it does not take
+    require_addresses()
     if not recipe.own:
         return made
     tried = tuple(_tried(made))
