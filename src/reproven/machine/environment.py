@@ -8,7 +8,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _AT_START = ("sitecustomize", "usercustomize")
 _MKL_CBWR_BRANCH = 1  # of mkl_types.h
 _COPIES = 4  # the weights, their gradients, and two moments
 _ADDRESSES = 2**29  # bytes, of which a short training takes two thirds once it is prepared
+LARGEST_FILE = 2**32  # bytes, of a model
 MAX_WEIGHTS = 2**30 - 2**20  # so that a model's file stays below 4 GiB, where ZIP changes its form
 
 
@@ -142,6 +144,23 @@ def memory() -> int:
     except OSError:
         return physical
     return min(physical, int(limit)) if limit.isdigit() else physical
+
+
+@contextmanager
+def bounded_files() -> Iterator[None]:
+    """No file is written in the block that is larger than any of a run: a server may send one without end."""
+    try:
+        import resource
+    except ImportError:  # this system has no such limit
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = LARGEST_FILE if soft == resource.RLIM_INFINITY else min(soft, LARGEST_FILE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def require_addresses() -> None:

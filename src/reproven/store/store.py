@@ -18,6 +18,7 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.utils.uri import is_local_uri
 
 from reproven.errors import Gone, StoreError, name_among
+from reproven.machine.environment import bounded_files
 from reproven.store.address import (
     absolute,
     folder_of,
@@ -291,7 +292,7 @@ class Store:
         """
         if (local := folder_of(self.place_of(run_id))) is not None:
             return local
-        with asking(f"fetch the files of the run {run_id}", self.uri):
+        with asking(f"fetch the files of the run {run_id}", self.uri), bounded_files():
             for name in names:
                 self.client.download_artifacts(run_id, name, str(into))
         return into
@@ -310,7 +311,7 @@ class Store:
             run_id, inner = run_and_path(source)
             uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
             try:
-                with _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
+                with bounded_files(), _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
                     return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
             except OSError as error:
                 shown = without_credentials(self.uri)
