@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from reproven.logbooks import shelf
 from reproven.logbooks import sync as verb
 from reproven.logbooks.delivery import home
 from reproven.values.metrics import read_metrics
+from reproven.values.steps import Step
 from servers import Postgres, Server, postgres
 from stopping import interrupted, outcome, sent, stopped, stored, train_apart
 
@@ -331,10 +332,17 @@ def test_artifacts_that_cannot_be_written_are_sent_once_they_can(
     uri: str, client: MlflowClient, tmp_path: Path
 ) -> None:
     folder = tmp_path / "read-only"
-    mount(folder, "ro")
+    mount(folder, "rw")
+
+    def watch(steps: Iterable[Step], total: int) -> Iterator[Step]:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        yield from steps
+
     try:
         client.create_experiment("read-only", artifact_location=str(folder / "artifacts"))
         with pytest.raises(StoreError, match=r"is trained, but its store .*Read-only file system"):
+            train(RECIPE, tracking_uri=uri, experiment="read-only", watch=watch)
+        with pytest.raises(StoreError, match=r"artifacts, but .* is read-only. Nothing was trained."):
             train(RECIPE, tracking_uri=uri, experiment="read-only")
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         (done,) = sync()
