@@ -17,13 +17,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import programs
 from programs import MLFLOW, ROOT, SOURCE
@@ -35,7 +33,14 @@ _CODE = re.compile(r"\s+# exit code (\d+)$")
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
 _SHELL = re.compile(r"[|&;<>$`*{~]|^\w+=")
 _STOPS = {"Killed": signal.SIGKILL, "^C": signal.SIGINT}
-PORT = "5000"
+#: Ports that pages name; each reader has others in their place.
+PORTS = ("5000", "8786")
+#: What a program that is left running says once others can ask it, by how its command begins.
+_READY = {
+    "mlflow": "Application startup complete",
+    "dask scheduler": "Scheduler at:",
+    "dask worker": "Registered to:",
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -86,7 +91,7 @@ class Reader:
     folder: Path
     ids: dict[str, str] = field(default_factory=dict)
     behind: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    port: str = field(default_factory=lambda: str(free_port()))
+    ports: dict[str, str] = field(default_factory=lambda: {port: str(free_port()) for port in PORTS})
 
     def __post_init__(self) -> None:
         for name in ("src", "examples", "MLproject", "conda.yaml"):
@@ -111,7 +116,9 @@ class Reader:
     def _meant(self, text: str) -> str:
         for shown, real in self.ids.items():
             text = text.replace(shown, real)
-        return text.replace(f":{PORT}", f":{self.port}").replace(f"--port {PORT}", f"--port {self.port}")
+        for shown, real in self.ports.items():
+            text = text.replace(f":{shown}", f":{real}").replace(f"--port {shown}", f"--port {real}")
+        return text
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -145,22 +152,22 @@ class Reader:
         return set(self.folder.glob("state/*/checkpoint-*"))
 
     def _leaves_running(self, text: str) -> None:
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec {text.removesuffix(' &')}"],
-            cwd=self.folder,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        """Starts a program, and waits until it says that it can be asked."""
+        said = self.folder / f".said-{len(self.behind)}"
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {text.removesuffix(' &')}"],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.behind.append(process)
-        while f":{self.port}" in text or f"--port {self.port}" in text:
-            assert process.poll() is None, text
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
-                return
-            except URLError:
-                time.sleep(0.1)
+        (ready,) = (words for start, words in _READY.items() if text.startswith(start))
+        while ready not in said.read_text():
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.1)
 
     def _compares(self, shown: tuple[str, ...], printed: list[str]) -> None:
         place, is_open = 0, False
