@@ -37,6 +37,7 @@ SLOW = (
     *("docs/tutorial.md", "docs/how-to/sweep.md", "docs/how-to/cluster.md", "docs/how-to/compare.md"),
     *("docs/how-to/resume.md", "docs/how-to/project.md", "docs/explanation/boston.md"),
     *("docs/how-to/server.md", "docs/how-to/own-network.md", "docs/how-to/paper.md"),
+    *("docs/how-to/train.md", "docs/how-to/promote.md"),
 )
 
 

@@ -58,6 +58,7 @@ def test_readme_shows_the_digests_of_this_machine_too(here: Digests) -> None:
     assert (ROOT / "docs" / "explanation" / "portable.md").read_text().count(f"| {row} |") == 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("emulator")
 def test_another_cpu_ends_in_the_same_bits(here: Digests) -> None:
     """The one that has least in common with those of today; the test below takes others, and all digests."""

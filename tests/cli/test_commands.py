@@ -352,7 +352,7 @@ def test_what_to_do_next_names_the_store_and_what_is_trusted(own: str, cli: Cli)
 def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "20", "--experiment", "cli"]
+    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "500", "--experiment", "cli"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TERM": "xterm"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
     output, _ = process.communicate()
