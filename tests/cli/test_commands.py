@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -354,11 +355,15 @@ def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "500", "--experiment", "cli"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TERM": "xterm"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
-    output, _ = process.communicate()
-    os.close(theirs)
-    shown = os.read(ours, 100_000).decode()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        content = b""
+        with contextlib.suppress(OSError):  # at its end
+            while part := os.read(ours, 4096):
+                content += part
+        output, _ = process.communicate()
     os.close(ours)
+    shown = content.decode()
     assert b"FINISHED" in output
     assert "training: " in shown
     assert re.search(r"steps/s, loss \d", shown)
