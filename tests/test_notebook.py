@@ -19,6 +19,7 @@ _OTHER = (
     (r"\b[0-9a-f]{64}\b", "SEAL"),
     (r"m-ID|m-[0-9a-f]{32}", "MODEL"),
     (r"[\w/.-]*notebook-\w+", "FOLDER"),
+    (r"\|[█▏▎▍▌▋▊▉ ]*\|", "|"),
     (r"\[\d\d:\d\d<\d\d:\d\d, +[\d.]+ \w+/s", "["),
     (r"seconds=[\d.]+", "seconds"),
     (r"(>seconds</span><span [^>]*>)[\d.]+", r"\1"),

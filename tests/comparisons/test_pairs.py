@@ -57,3 +57,20 @@ def test_a_rate_that_goes_with_a_variant_stays_in_sight() -> None:
     said = sentence(overview.of(runs, by=["variant"]))
     assert said.startswith("on this split alone, sequential beats module by ")
     assert said.endswith("; they differ in lr too")
+
+
+def test_an_interval_does_not_depend_on_the_order_in_which_runs_ended() -> None:
+    runs = [
+        run(5.0 + by * seed % 1.7, seed=seed, optimizer=name)
+        for seed in range(10)
+        for name, by in (("sgd", 0.31), ("adam", 0.77))
+    ]
+    ((pair,), (other,)) = (overview.of(some).pairs for some in (runs, runs[::-1]))
+    assert pair.on_table is not None
+    assert other.on_table is not None
+    ends = {
+        (one.low, one.high) if one.low < 0 else (-one.high, -one.low)
+        for one in (pair.on_table, other.on_table)
+    }
+    assert pair.a == other.a
+    assert len(ends) == 1

@@ -26,7 +26,7 @@ def test_a_difference_that_is_found_is_said_with_its_size_its_interval_and_its_p
     assert pair.on_new_data is None
     assert sentence(compared) == (
         "on this split alone, sgd beats adam by 1.90 ± 0.28 test_rmse over 10 seeds (95 % interval 1.72 to "
-        "2.06), p = 0.002"
+        "2.05), p = 0.002"
     )
 
 
@@ -59,7 +59,7 @@ def test_where_splits_differ_the_first_words_are_of_new_data() -> None:
     assert sentence(two(OVERLAPPING, splits=True)) == (
         "no difference that would be expected on new data was found between sgd and adam over 10 seeds (mean "
         "difference −0.68 ± 0.60 test_rmse, 95 % interval −1.49 to 0.13), p = 0.0884; on this table sgd is "
-        "better (95 % interval −1.07 to −0.37), p = 0.006; no number of splits of this table would tell a "
+        "better (95 % interval −1.09 to −0.37), p = 0.006; no number of splits of this table would tell a "
         "difference of this size, since they share rows"
     )
     said = sentence(two([1.0, 1.2, 0.1], splits=True))

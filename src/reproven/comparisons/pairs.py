@@ -195,6 +195,7 @@ def _weighed(pair: Pair, width: float, *, growing: bool) -> Pair:
 
 
 def _on_table(differences: Sequence[float]) -> Answer | None:
+    differences = sorted(differences)  # in whatever order the runs ended
     ends = significance.interval(differences)
     if ends is None:
         return None
