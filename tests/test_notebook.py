@@ -19,6 +19,10 @@ _OTHER = (
     (r"\b[0-9a-f]{64}\b", "SEAL"),
     (r"m-ID|m-[0-9a-f]{32}", "MODEL"),
     (r"[\w/.-]*notebook-\w+", "FOLDER"),
+    (
+        r"audit: 100%\|([█▏▎▍▌▋▊▉ ]*)\| \d+/\d+|\d+ files with their tensors",
+        "files",
+    ),  # a patch, where there is one
     (r"\|[█▏▎▍▌▋▊▉ ]*\|", "|"),
     (r"\[\d\d:\d\d<\d\d:\d\d, +[\d.]+ \w+/s", "["),
     (r"seconds=[\d.]+", "seconds"),
