@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reproven.cli.group import FINDING
+from reproven.cli.group import FINDING, main
 from reproven.own import trust
 from reproven.store.address import without_credentials
 
 if TYPE_CHECKING:
     from reproven.runs.train import Trained
-
-#: The commands that import what a record names, where that is trusted.
-_TRUSTING = ("replay", "audit", "resume", "predict", "promote", "draw")
 
 
 def suggest(*words: str, tracking_uri: str | None = None) -> None:
@@ -29,7 +26,7 @@ def suggest(*words: str, tracking_uri: str | None = None) -> None:
     """
     where = ("--tracking-uri", without_credentials(tracking_uri)) if tracking_uri else ()
     trusted = [word for module in trust.trusted() for word in ("--trust", module)]
-    asked = trusted if words[0] in _TRUSTING else []
+    asked = trusted if "trust" in {option.name for option in main.commands[words[0]].params} else []
     click.echo(f"  Next: {shlex.join(['reproven', *words, *where, *asked])}")
 
 
@@ -45,7 +42,7 @@ def tell_trained(title: str, outcome: Trained, *, tracking_uri: str | None, as_j
     if as_json:
         click.echo(json.dumps(outcome.to_dict()))
     else:
-        click.echo(f"{title}: {'FAILED' if outcome.failure else 'KILLED' if outcome.pruned else 'FINISHED'}")
+        click.echo(f"{title}: {outcome.status}")
         if why := outcome.failure or outcome.pruned:
             click.echo(f"  {why}")
         if outcome.warning:

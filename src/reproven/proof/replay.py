@@ -232,10 +232,9 @@ def _train(found: Evidence, store: Store, made: Prepared, how: _How) -> Verdict:
             conduct.follow(book, history, Journal(book.journal), watch=enough_of, prune=prune)
         again = history.record(inputs)
         apart = _with_files(difference.between(found.record, again), inputs, found, store, book, history)
-        told = _told(found, made, apart, book.sent.run_id)
+        losses = (tuple(step.loss for step in one.outcome.steps) for one in (found.record, again))
+        told = replace(_told(found, made, apart, book.sent.run_id), losses=tuple(losses))
         leave(told, found, book.files, again, made.loss_label)
-        losses = ([step.loss for step in record.outcome.steps] for record in (found.record, again))
-        told = replace(told, losses=tuple(map(tuple, losses)))
         conduct.conclude(book, history, tags=tags_of(told), linked=linked_by(told, found))
         return _delivered(book, store, told)
 

@@ -78,11 +78,10 @@ def leave(told: Verdict, found: Evidence, folder: Path, again: Record | None = N
     if again is not None:
         from reproven.training import figures
 
-        first = ((told.difference or {}).get("first") or {}).get("step")
-        recorded, now = ([step.loss for step in record.outcome.steps] for record in (found.record, again))
-        figure = figures.two_losses(recorded, now, label, first)
+        recorded, now = told.losses
+        figure = figures.two_losses(recorded, now, label, told.first_step)
         disk.write_bytes(folder / names.FIGURES / FIGURE, figures.png(figure))
-        drawn = figures.svg(figures.overlaid(recorded, now, first))
+        drawn = figures.svg(figures.overlaid(recorded, now, told.first_step))
     disk.write_text(folder / CERTIFICATE, _certificate(told, found, again, drawn).html())
 
 

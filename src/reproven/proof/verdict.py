@@ -57,6 +57,12 @@ class Verdict:
         """0 IDENTICAL, 1 DIVERGED, 3 INCONCLUSIVE, 4 TAMPERED."""
         return EXIT_CODES[self.verdict]
 
+    @property
+    def first_step(self) -> int | None:
+        """The step at which both runs first differ; None where they do not, or at no step."""
+        first: int | None = ((self.difference or {}).get("first") or {}).get("step")
+        return first
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; numbers that are not finite become texts."""
         found = json_values(replace(self, losses=()))
@@ -69,9 +75,8 @@ class Verdict:
         from reproven.training.figures import svg, two_losses
 
         meaning = {IDENTICAL: GOOD, INCONCLUSIVE: OPEN}.get(self.verdict, BAD)
-        step = ((self.difference or {}).get("first") or {}).get("step")
         recorded, now = self.losses or ((), ())
-        picture = svg(two_losses(recorded, now, "training loss", step)) if self.losses else None
+        picture = svg(two_losses(recorded, now, "training loss", self.first_step)) if self.losses else None
         return card(
             self.name or self.source,
             self.verdict,
