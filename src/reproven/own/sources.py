@@ -161,7 +161,12 @@ def _is_own(spec: ModuleSpec) -> bool:
 
 def is_own_file(path: Path) -> bool:
     """Whether a file or a folder is the user's own: no part of Python or of a package."""
-    return path.exists() and not any(path.resolve().is_relative_to(folder) for folder in _installed())
+    return not _is_installed(path.absolute()) and path.exists()
+
+
+@cache
+def _is_installed(path: Path) -> bool:
+    return any(path.resolve().is_relative_to(folder) for folder in _installed())
 
 
 def _imports(path: Path, package: str) -> Iterator[str]:
