@@ -97,7 +97,7 @@ WORDS: list[tuple[dict[str, Any], list[str]]] = [
         [
             f"First difference: step 2 (epoch 1, batch 0), the tensor hidden.weight after its update: "
             f"recorded {FIRST}, now {SHORT}.",
-            "The step's loss agrees, and 1 more tensors differ: the update differs, by the gradient, the "
+            "The step's loss agrees, and 1 more tensor differs: the update differs, by the gradient, the "
             "optimizer, its learning rate or its options.",
             counts(steps=1),
         ],

@@ -185,9 +185,10 @@ def _stage(found: Difference) -> Iterable[str]:
             "gradient's rounding, its layer's learning rate, or a write to it."
         )
     elif first.what == "weights":
+        others = "1 more tensor differs" if first.others == 1 else f"{first.others} more tensors differ"
         yield (
-            f"The step's loss agrees, and {first.others} more tensors differ: the update differs, by the "
-            "gradient, the optimizer, its learning rate or its options."
+            f"The step's loss agrees, and {others}: the update differs, by the gradient, the optimizer, "
+            "its learning rate or its options."
         )
 
 
