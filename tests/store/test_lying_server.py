@@ -34,8 +34,10 @@ class _Liar(BaseHTTPRequestHandler):
             self._say(self._run())
         elif address.path.endswith("/mlflow-artifacts/artifacts"):
             self._say({"files": self._listed(asked)})
+        elif name := address.path.partition("/artifacts/files/")[2]:
+            self._send(name)
         else:
-            self._send(address.path.partition("/artifacts/files/")[2])
+            self._say({})
 
     def _run(self) -> object:
         info = {"run_id": RUN, "run_uuid": RUN, "experiment_id": "0", "status": "FINISHED", "start_time": 1}
