@@ -37,7 +37,7 @@ def shown(notebook: Any) -> list[tuple[int, str]]:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             text = data.get("text/html") or data.get("text/plain") or output.get("text", "")
-            text = re.sub(r"<svg .*?</svg>", "", text, flags=re.DOTALL)
+            text = re.sub(r"<img [^>]*>", "", text)
             for pattern, name in _OTHER:
                 text = re.sub(pattern, name, text)
             found.append((place, text))

@@ -1,10 +1,11 @@
 """Cards: what a notebook shows of a result, as a piece of HTML without scripts or styles of a page's own.
 
-It takes its colours from the text around it, and so is read on light and on dark.
+Its text takes its colours from what is around it, its picture has greys: both are read on light and on dark.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from reproven.pages.rendering import rendered
 
 GOOD, BAD, OPEN = "good", "bad", "open"  # what a state means
 MOST = 12  # lines, and rows of a table, that are shown
+INK = "#808080"  # of pictures, as far from white as from black: they do not know what is around them
 
 
 def card(
@@ -48,6 +50,14 @@ def card(
         header=header,
         rows=rows[:MOST],
         more=max(len(said) - MOST, 0) + max(len(rows) - MOST, 0),
-        picture=picture,
+        picture=None if picture is None else _address(picture),
         then=then,
     )
+
+
+def _address(picture: str) -> str:
+    """An SVG element as an image's address.
+
+    Jupyter takes elements of SVG out of what a notebook of another shows, and leaves their text; images stay.
+    """
+    return f"data:image/svg+xml;base64,{b64encode(picture.replace('currentColor', INK).encode()).decode()}"
