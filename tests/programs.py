@@ -24,7 +24,7 @@ FREE = (
     *("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
     *("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"),
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
-    *("PATH", "PYTEST_CURRENT_TEST", "REPROVEN_STATE"),
+    *("PATH", "PYTEST_CURRENT_TEST", "REPROVEN_STATE", "REPROVEN_TRUST"),
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # which scikit-learn sets when a test imports it
     "TORCHINDUCTOR_CACHE_DIR",  # which torch sets when a test makes one of its optimizers
     "_MLFLOW_TELEMETRY_SESSION_ID",  # which comes and goes where a test trains in its own process

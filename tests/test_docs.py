@@ -37,7 +37,8 @@ SLOW = (
     *("docs/tutorial.md", "docs/how-to/sweep.md", "docs/how-to/cluster.md", "docs/how-to/compare.md"),
     *("docs/how-to/resume.md", "docs/how-to/project.md", "docs/explanation/boston.md"),
     *("docs/how-to/server.md", "docs/how-to/own-network.md", "docs/how-to/paper.md"),
-    *("docs/how-to/train.md", "docs/how-to/promote.md"),
+    *("docs/how-to/train.md", "docs/how-to/promote.md", "docs/how-to/install.md", "docs/how-to/verify.md"),
+    *("docs/explanation/tables.md", "docs/explanation/verdicts.md"),
 )
 
 

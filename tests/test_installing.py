@@ -104,6 +104,7 @@ assert reproven.replay(run).verdict == "IDENTICAL"
 """
 
 
+@pytest.mark.slow
 def test_a_system_without_what_is_linux_s_alone_imports_trains_and_replays() -> None:
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from stopping import OUTCOME
 OWN = ("run_id", "artifact_uri", "model_uri")
 
 
+@pytest.mark.slow
 def test_a_forked_command_computes_and_tells_what_a_fresh_one_does(
     cli: Cli, fresh_cli: Cli, client: MlflowClient
 ) -> None:

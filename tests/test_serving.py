@@ -105,6 +105,7 @@ def test_a_loaded_model_names_what_it_cannot_predict(uri: str, trained: Trained)
     assert "Model is missing inputs ['RM', 'TAX']" in missing
 
 
+@pytest.mark.slow
 def test_mlflow_evaluates_the_model_on_the_table_as_pandas_reads_it(uri: str, expected: list[float]) -> None:
     in_python(
         "mlflow.set_experiment('evaluated')\n"

@@ -305,6 +305,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_space(
     uri: str, client: MlflowClient, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

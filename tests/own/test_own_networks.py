@@ -264,8 +264,13 @@ def test_shared_weights_unused_layers_and_passing_buffers_are_kept(brought: Path
     "settings",
     [
         {},
-        {"optimizer": "nadam", "schedule": "CosineAnnealingLR", "clip_norm": 1.0},
-        {"optimizer": "adagrad", "schedule": "ReduceLROnPlateau", "validation_size": 0.2},
+        pytest.param(
+            {"optimizer": "nadam", "schedule": "CosineAnnealingLR", "clip_norm": 1.0}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"optimizer": "adagrad", "schedule": "ReduceLROnPlateau", "validation_size": 0.2},
+            marks=pytest.mark.slow,
+        ),
         {
             "network": "nets:Rolling",
             "network_args": (),
@@ -309,7 +314,12 @@ def test_readers_of_the_record_refuse_other_own_code(brought: Path, own: str) ->
 @pytest.mark.parametrize(
     ("truth", "lie", "named"),
     [
-        ({"lr": 0.002}, {"lr": 0.001}, "recipe.lr 0.002, where the record says 0.001"),
+        pytest.param(
+            {"lr": 0.002},
+            {"lr": 0.001},
+            "recipe.lr 0.002, where the record says 0.001",
+            marks=pytest.mark.slow,
+        ),
         (
             {"layer_lr": (("body", 0.005),)},
             {"layer_lr": ()},

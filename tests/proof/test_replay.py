@@ -170,7 +170,7 @@ LIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(
     ("truth", "lie", "named"),
-    [pytest.param(*lie, marks=pytest.mark.slow if number % 2 else ()) for number, lie in enumerate(LIES)],
+    [pytest.param(*lie, marks=pytest.mark.slow if number else ()) for number, lie in enumerate(LIES)],
 )
 def test_a_rate_or_optimizer_hidden_in_a_perfect_forgery_is_found(
     truth: dict[str, Any], lie: dict[str, Any], named: str, uri: str, tmp_path: Path
@@ -376,19 +376,18 @@ def test_a_run_is_replayed_in_a_process_that_has_imported_torch(cli: Cli, uri: s
 
 
 def test_all_runs_of_an_experiment_are_replayed_and_the_worst_decides(
-    uri: str, client: MlflowClient, fresh_cli: Cli
+    uri: str, client: MlflowClient, cli: Cli
 ) -> None:
     name = "several"
     runs = [train(Recipe(epochs=1, seed=seed), tracking_uri=uri, experiment=name) for seed in (1, 2)]
     found = list(replays(experiment=name, tracking_uri=uri))
     assert [(v.verdict, v.source) for v in found] == [("IDENTICAL", run.run_id) for run in runs]
-    assert len(list(replays(experiment=name, tracking_uri=uri))) == 2  # replays are not replayed
     client.set_tag(runs[0].run_id, "reproven.seal", "0" * 64)
     ended = client.create_run(
         client.get_experiment_by_name(name).experiment_id, tags={"reproven.recipe.sha256": "0"}
     )
     client.set_terminated(ended.info.run_id, "FINISHED")
-    done = fresh_cli("replay", "--experiment", name, "--json")  # in one process, as the runs are native
+    done = cli("replay", "--experiment", name, "--json")  # replays are not replayed
     assert [v["verdict"] for v in answer(done)["replays"]] == ["TAMPERED", "IDENTICAL", "INCONCLUSIVE"]
     assert done.returncode == 4
 

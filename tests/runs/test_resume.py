@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from reproven.values.steps import Step
 from stopping import OUTCOME, interrupted, outcome, sent, stopped, stored, train_apart
 
 RECIPE = Recipe(epochs=6)  # of 4 steps each
+_STOPS_IN_DEFAULT = ((1, None), (9, "3steps"), (9, "2epochs"), (23, "7steps"), (23, "1epoch"))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,13 @@ def whole(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         return train(RECIPE, tracking_uri=uri, histogram_every=2)
 
 
-@pytest.mark.parametrize("checkpoint_every", ["1epoch", "3steps", "7steps", "2epochs", None])
-@pytest.mark.parametrize("step", [1, 9, 23])
+@pytest.mark.parametrize(
+    ("step", "checkpoint_every"),
+    [
+        pytest.param(step, every, marks=() if (step, every) in _STOPS_IN_DEFAULT else pytest.mark.slow)
+        for step, every in product((1, 9, 23), ("1epoch", "3steps", "7steps", "2epochs", None))
+    ],
+)
 def test_a_resumed_run_equals_one_never_stopped(
     whole: Trained, uri: str, client: MlflowClient, step: int, checkpoint_every: str | None
 ) -> None:
@@ -73,7 +80,7 @@ def test_a_resumed_run_equals_one_never_stopped(
             Recipe(epochs=4, optimizer="rmsprop", momentum=0.5, centered=True, lr=0.01),
             marks=pytest.mark.slow,
         ),
-        Recipe(epochs=2, batch_size=1000),
+        pytest.param(Recipe(epochs=2, batch_size=1000), marks=pytest.mark.slow),
         Recipe(epochs=1, lr=10.0),
     ],
 )
@@ -322,7 +329,6 @@ MOMENTS = [
 _IN_DEFAULT = {
     ("store.store.Store.create", "ends"),
     ("logbooks.checkpoint.write", "ends"),
-    ("store.registry.Registry.register", "ends"),
 }
 
 
