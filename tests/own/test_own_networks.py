@@ -39,6 +39,9 @@ from reproven.own.sources import sources_of
 from reproven.proof.explanation import explain
 from reproven.proof.verdict import explanation_words
 from reproven.sweeps.axes import read_axes
+from reproven.sweeps.jobs import Tracking, jobs_of
+from reproven.sweeps.worker import work
+from reproven.training.completed import completed
 from reproven.training.prepared import Prepared, prepare
 from reproven.values.record import Record
 from stopping import outcome, stopped
@@ -388,8 +391,24 @@ def test_a_sweep_of_ones_own_is_trained_in_other_processes(brought: Path, own: s
     swept = sweep(study, tracking_uri=own, jobs=2)
     assert [run.state for run in swept.runs] == ["FINISHED"] * 4, [run.why for run in swept.runs]
     assert {run.point["network_args"] for run in swept.runs} == {"width=3", "width=5"}
+    assert all(run.was_there for run in sweep(study, tracking_uri=own, jobs=2).runs)
+    with (brought / "blocks.py").open("a") as file:
+        file.write("# other code\n")
+    again = sweep(study, tracking_uri=own, jobs=2)
+    assert again.run_id != swept.run_id
+    assert [(run.state, run.was_there) for run in again.runs] == [("FINISHED", False)] * 4
     with pytest.raises(InvalidInput, match=r"metric is 'test_withn', which no run has. Did you mean te"):
         Study(base=base, metric="test_withn")
+
+
+def test_a_worker_trains_no_other_code_than_the_sweep_s(brought: Path, own: str) -> None:
+    study = Study(base={"network": "nets:Net", "epochs": "1"})
+    tracking = Tracking(tracking_uri=own, experiment="Default", parent="", code={"nets.py": "0" * 64})
+    (job,) = jobs_of(study, [{}], complete=completed, tracking=tracking, curves={})
+    child = work(job)
+    assert (child.state, child.run_id) == ("REFUSED", None)
+    assert child.why.startswith("blocks.py, nets.py: not as it was when the sweep began, or another than")
+    assert not (brought / bringing.RAN).exists()
 
 
 def test_a_bundle_of_another_is_imported_only_where_its_code_is_trusted(

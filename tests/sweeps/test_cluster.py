@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 import servers
+from bringing import bring
 from conftest import ROOT, Cli
 from programs import SOURCE, start
 from reproven.logbooks import shelf
@@ -28,10 +29,11 @@ SWEEP = ("sweep", "--axis", "optimizer=sgd,adam", "--seeds", "0..2", "--epochs",
 
 
 @contextmanager
-def dask(*command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def dask(*command: str, folder: Path | None = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A `dask …` process with its children, ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dask", *command],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -106,6 +108,42 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
     local = MlflowClient(uri)
     for run in json.loads(here.stdout)["runs"]:
         assert files(local, run["run_id"]) == files(client, digests[run["recipe_sha256"]])
+
+
+@pytest.mark.slow
+def test_a_cluster_trains_ones_own_network_where_its_code_is_that_of_the_sweep(
+    server: str, cli: Cli, uri: str, brought: Path
+) -> None:
+    asked = ("sweep", "--network", "nets:Net", "--seeds", "0..1", "--epochs", "2", "--json")
+    port = str(servers.free_port())
+    address, elsewhere = f"127.0.0.1:{port}", brought / "elsewhere"
+    elsewhere.mkdir()
+    bring(elsewhere)
+    with (
+        dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
+        dask(
+            *("worker", f"tcp://{address}", "--no-dashboard", "--nthreads", "1", "--no-nanny"),
+            folder=elsewhere,
+        ),
+        Client(f"tcp://{address}", timeout=60) as cluster,
+    ):
+        cluster.wait_for_workers(1, timeout=60)
+        on = ("--executor", f"dask://{address}", "--experiment")
+        there = cli(*asked, *on, "own", MLFLOW_TRACKING_URI=server)
+        assert there.returncode == 0, there.stderr
+        with (elsewhere / "blocks.py").open("a") as file:
+            file.write("# other code\n")
+        others = cli(*asked, *on, "own, otherwise", MLFLOW_TRACKING_URI=server)
+    assert others.returncode == 1, others.stderr
+    for run in json.loads(others.stdout)["runs"]:
+        assert (run["state"], run["run_id"]) == ("REFUSED", None)
+        assert run["why"].startswith("blocks.py: not as it was when the sweep began, or another than where")
+    here = cli(*asked, "--experiment", "own", "--jobs", "1")
+    local, remote = MlflowClient(uri), MlflowClient(server)
+    digests = {run["recipe_sha256"]: run["run_id"] for run in json.loads(there.stdout)["runs"]}
+    assert len(digests) == 2
+    for run in json.loads(here.stdout)["runs"]:
+        assert files(local, run["run_id"]) == files(remote, digests[run["recipe_sha256"]])
 
 
 @pytest.mark.slow

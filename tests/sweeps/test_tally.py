@@ -75,7 +75,7 @@ def test_the_curve_of_a_run_with_patience_ends_with_its_last_epoch(
     tracking = Tracking(tracking_uri=uri, experiment="patient", parent="")
     (job,) = jobs_of(asked, [{}], complete=complete, tracking=tracking, curves={})
     run, found = store.open(patient.run_id), store.summary(patient.run_id)
-    parent = Parent(study=asked, store=store, experiment="patient", run=run, earlier=())
+    parent = Parent(study=asked, sha256=asked.sha256, store=store, experiment="patient", run=run, earlier=())
     child = parent.child_of(job, found)
     *curve, kept = [row.value for row in client.get_metric_history(patient.run_id, "validation_rmse")]
     assert (list(child.curve), child.metrics["validation_rmse"]) == (curve, kept)

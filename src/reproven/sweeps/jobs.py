@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,13 @@ Complete = Callable[[Recipe], "Completed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracking:
-    """How every run of a sweep is tracked: what changes no bit of it.
+    """What all runs of a sweep share beside their study: where they are tracked, and with which code.
 
     Attributes:
         tracking_uri: The store.
         experiment: The experiment's name.
         parent: The sweep's run.
+        code: The sha256 of each of the user's own sources when the sweep began, by its path.
         figures: Whether to draw its figures.
         require_clean: Whether to refuse code that differs from its commit.
         histogram_every: As for `train`; likewise `checkpoint_every`.
@@ -37,6 +38,7 @@ class Tracking:
     tracking_uri: str
     experiment: str
     parent: str
+    code: Mapping[str, str] = field(default_factory=dict)
     figures: bool = False
     require_clean: bool = False
     histogram_every: int | None = None
@@ -69,7 +71,8 @@ class Job:
     def logbook_id(self) -> str:
         """The same for every attempt at the run, so that a later one finds what an earlier one left."""
         where = without_credentials(self.tracking.tracking_uri)
-        return shelf.id_for(where, self.tracking.experiment, self.study.sha256, self.sha256)
+        sweep = self.study.sha256_with(self.tracking.code)
+        return shelf.id_for(where, self.tracking.experiment, sweep, self.sha256)
 
     def child(
         self,

@@ -39,6 +39,7 @@ class Parent:
 
     Attributes:
         study: What is swept.
+        sha256: Digest of the study and of the user's own code.
         store: Where.
         experiment: The experiment's name.
         run: The run itself.
@@ -46,6 +47,7 @@ class Parent:
     """
 
     study: Study
+    sha256: str
     store: Store
     experiment: str
     run: Run
@@ -67,7 +69,7 @@ class Parent:
         versions = {f"{PREFIX}version": package_version("reproven")}
         if self.study.in_rounds:
             versions[f"{PREFIX}optuna.version"] = package_version("optuna")
-        own = {SWEEP: self.study.sha256, **code_tags, **versions}
+        own = {SWEEP: self.sha256, **code_tags, **versions}
         self.run.describe(params=results.params(self.study), tags=own)
         self._upload({STUDY: f"{self.study.to_json()}\n".encode()})
 
@@ -129,12 +131,15 @@ class Parent:
             self.run.upload(Path(folder))
 
 
-def parent_of(study: Study, store: Store, *, experiment: str | None, run_name: str | None) -> Parent:
+def parent_of(
+    study: Study, store: Store, *, code: Mapping[str, str], experiment: str | None, run_name: str | None
+) -> Parent:
     """The sweep's run: the one that `mlflow run` made, or of the same sweep before, or a new one.
 
     Args:
         study: What is swept.
         store: Where.
+        code: The sha256 of each of the user's own sources, by its path.
         experiment: The experiment's name; None takes that of the run around it, else Default. A run that
             `mlflow run` made stays in its own.
         run_name: None names the sweep by its axes.
@@ -145,7 +150,8 @@ def parent_of(study: Study, store: Store, *, experiment: str | None, run_name: s
     adopted = run_of_mlflow()
     above, around = children.enclosing(store)
     experiment = store.snapshot(adopted).experiment if adopted else experiment or around
-    earlier = children.sweeps(store, experiment, study.sha256)
+    sha256 = study.sha256_with(code)
+    earlier = children.sweeps(store, experiment, sha256)
     if adopted is not None:
         run = store.adopt(adopted)
     elif earlier:
@@ -153,9 +159,9 @@ def parent_of(study: Study, store: Store, *, experiment: str | None, run_name: s
         run.go_on()
     else:
         name = run_name or "sweep of " + (" × ".join(axis.name for axis in study.axes) or "seeds")
-        tags = {SWEEP: study.sha256, **({PARENT: above} if above else {})}
+        tags = {SWEEP: sha256, **({PARENT: above} if above else {})}
         run = store.create(experiment, name, tags, None)
-    return Parent(study=study, store=store, experiment=experiment, run=run, earlier=earlier)
+    return Parent(study=study, sha256=sha256, store=store, experiment=experiment, run=run, earlier=earlier)
 
 
 def _search_picture(scores: Sequence[Score], metric: str) -> bytes:

@@ -139,6 +139,15 @@ class Study:
         """Digest of the canonical text: 64 hexadecimal digits."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    def sha256_with(self, code: Mapping[str, str]) -> str:
+        """Digest of a sweep: of the study and of the user's own code, since other code makes other runs.
+
+        Args:
+            code: The sha256 of each source, by its path; without one, the study's digest is the sweep's.
+        """
+        text = json.dumps([self.sha256, dict(code)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest() if code else self.sha256
+
 
 def _kept(study: Study) -> tuple[dict[str, Any], list[str]]:
     """The parts of a study as they are kept, one type each, and a message for each that has another."""

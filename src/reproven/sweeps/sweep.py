@@ -16,6 +16,7 @@ from reproven.logbooks.interval import OFTEN
 from reproven.machine import code, environment
 from reproven.own import trust
 from reproven.own.named import modules_of
+from reproven.own.sources import sources_of
 from reproven.pages.progress import NOTEBOOK
 from reproven.recipes.options import problems_in_python
 from reproven.store import children
@@ -92,9 +93,12 @@ def sweep(
         code.require_clean(state)
     complete = partial(completed, load=cache(data.load))
     remarks: dict[str, None] = {}
+    looked_at, own = cache(sources_of), dict[str, str]()
     for point in study.corners():
         recipe = study.recipe(point, study.seeds[0])
-        trust.trust(*modules_of(recipe.own.values()))  # which whoever names them does
+        modules = tuple(modules_of(recipe.own.values()))
+        trust.trust(*modules)  # which whoever names them does
+        own |= looked_at(modules).digests  # before anything of them is imported
         found = complete(recipe)  # before a run is made
         remarks |= dict.fromkeys(found.table.remarks)
         study = study.of_task(found.table.task)
@@ -103,11 +107,12 @@ def sweep(
     store = Store(tracking_uri)
     count = min(jobs or environment.processors(), study.total)
     with workers(executor, count) as trainers:
-        parent = parent_of(study, store, experiment=experiment, run_name=run_name)
+        parent = parent_of(study, store, code=own, experiment=experiment, run_name=run_name)
         tracking = Tracking(
             tracking_uri=store.uri,
             experiment=parent.experiment,
             parent=parent.run.id,
+            code=own,
             figures=figures,
             require_clean=require_clean,
             histogram_every=histogram_every,

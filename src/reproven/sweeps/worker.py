@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reproven.errors import Deleted, InvalidInput, RecordError, ReprovenError
@@ -19,6 +19,7 @@ from reproven.machine import signals
 from reproven.machine.imports import importing
 from reproven.own import trust
 from reproven.own.named import modules_of
+from reproven.own.sources import sources_of
 from reproven.sweeps.jobs import Job
 from reproven.sweeps.proposals import pruning
 from reproven.sweeps.results import FAILED, FINISHED, PRUNED, REFUSED, STOPPED, Child
@@ -66,7 +67,9 @@ def work(job: Job) -> Child:
 
 
 def _work(job: Job) -> Child:
-    trust.trust(*modules_of(job.recipe.own.values()))  # which whoever asked for the sweep named
+    modules = modules_of(job.recipe.own.values())
+    _refuse_other_code(modules, job.tracking.code)
+    trust.trust(*modules)  # which whoever asked for the sweep named
     curve: list[float] = []
     prune = _prune(job, curve) if job.study.pruner != NO_PRUNING else None
     book = shelf.called(job.logbook_id)
@@ -80,6 +83,17 @@ def _work(job: Job) -> Child:
         why=trained.failure or trained.pruned or "",
         curve=tuple(curve),
     )
+
+
+def _refuse_other_code(modules: Sequence[str], code: Mapping[str, str]) -> None:
+    found = sources_of(modules).digests
+    if others := ", ".join(path for path, digest in found.items() if code.get(path) != digest):
+        raise InvalidInput(
+            [
+                f"{others}: not as it was when the sweep began, or another than where it was asked for. Have "
+                "the same code on every machine, and sweep again."
+            ]
+        )
 
 
 def _prune(job: Job, curve: list[float]) -> Prune:
