@@ -12,7 +12,7 @@ from reproven.comparisons.overview import Comparison
 from reproven.comparisons.params import canonical
 from reproven.recipes.recipe import Recipe
 from reproven.store.summary import Summary
-from reproven.store.tags import COMMIT, DIRTY, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF
+from reproven.store.tags import COMMIT, DIRTY, OWN_TAG, PREFIX, PRUNED, RECIPE_TAG, REPLAY_OF
 
 _TAGS = {
     "recipe": RECIPE_TAG,
@@ -20,6 +20,7 @@ _TAGS = {
     "table": f"{PREFIX}data.sha256",
     "commit": COMMIT,
     "dirty": DIRTY,
+    "own": OWN_TAG,
     "replay_of": REPLAY_OF,
     "pruned": PRUNED,
 }

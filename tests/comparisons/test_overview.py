@@ -56,6 +56,14 @@ def test_what_cannot_be_compared_is_told() -> None:
         overview.of([])
 
 
+def test_own_code_that_differs_is_told() -> None:
+    runs = [tagged(run(4.0, seed=seed), own=f"{seed:x}" * 64) for seed in (10, 11, 11)]
+    assert overview.of(runs[1:]).notes == ("1 run repeats the recipe of another; each recipe counts once.",)
+    assert overview.of(runs[:2]).notes == (
+        f"The runs come from 2 states of the user's own files, which differ: {'a' * 12}, {'b' * 12}.",
+    )
+
+
 def test_code_that_differs_is_told() -> None:
     runs = [run(4.0, seed=0), tagged(run(4.0, seed=1), commit="abad1dea", dirty="true")]
     assert overview.of(runs).notes == (

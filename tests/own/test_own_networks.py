@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 import bringing
 from conftest import ROOT, Cli
-from forging import nudged
+from forging import edit, nudged, reseal
 from reproven import (
     Recipe,
     Study,
@@ -38,6 +38,7 @@ from reproven.machine import code
 from reproven.own.sources import sources_of
 from reproven.proof.explanation import explain
 from reproven.proof.verdict import explanation_words
+from reproven.store.tags import OWN_TAG
 from reproven.sweeps.axes import read_axes
 from reproven.sweeps.jobs import Tracking, jobs_of
 from reproven.sweeps.worker import work
@@ -110,6 +111,12 @@ def test_a_run_is_recorded_with_its_code_and_replayed(brought: Path, own: str) -
     assert found.findings == ()
     told = replay(made.run_id, tracking_uri=own)
     assert told.verdict == "IDENTICAL", told.report
+    bundle = export(made.run_id, brought / "bundle", tracking_uri=own)
+    digest = record.inputs.own.sha256
+    edit(bundle / "run.json", lambda value: value["tags"].update({OWN_TAG: "0" * 64}))
+    reseal(bundle)
+    (finding,) = audit(str(bundle)).findings
+    assert finding == f"The record has the digest {digest}, but run.json says {OWN_TAG} {'0' * 64}."
 
 
 def test_all_forms_come_back_and_predict_the_same(brought: Path, own: str) -> None:

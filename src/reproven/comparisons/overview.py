@@ -247,3 +247,7 @@ def _notes(groups: Sequence[Group], members: Members, others: Sequence[str], met
     if len(states) > 1:
         names = ", ".join(states)
         yield f"The runs come from {len(states)} states of the code, which may differ too: {names}."
+    owns = sorted({run.own_sha256[:12] for run in counted if run.own_sha256})
+    if len(owns) > 1:
+        names = ", ".join(owns)
+        yield f"The runs come from {len(owns)} states of the user's own files, which differ: {names}."

@@ -19,6 +19,7 @@ from reproven.store.tags import (
     COMMIT,
     FAILURE,
     ORIGIN,
+    OWN_TAG,
     PRUNED,
     RECIPE_TAG,
     REPLAY_OF,
@@ -78,6 +79,8 @@ def _in_snapshot(found: Evidence) -> Iterator[str]:
         TABLE_TAG: recipe.data_sha256,
         SPLIT_TAG: found.record.inputs.split_sha256,
     }
+    if (own := found.record.inputs.own) is not None and OWN_TAG in shown.tags:  # older versions wrote none
+        said[OWN_TAG] = own.sha256
     for name, digest in said.items():
         if shown.tags.get(name) != digest:
             yield f"The record has the digest {digest}, but {SNAPSHOT} says {name} {shown.tags.get(name)}."

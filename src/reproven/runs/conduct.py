@@ -21,13 +21,23 @@ from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import environment, processes, signals
 from reproven.machine.code import CodeState, own_state
 from reproven.store.open_run import dataset_inputs
-from reproven.store.tags import HAS_IMAGES, ORIGIN, PREFIX, RECIPE_TAG, SPLIT_TAG, TABLE_TAG, code_tags
+from reproven.store.tags import (
+    HAS_IMAGES,
+    ORIGIN,
+    OWN_TAG,
+    PREFIX,
+    RECIPE_TAG,
+    SPLIT_TAG,
+    TABLE_TAG,
+    code_tags,
+)
 from reproven.tables.split import Dataset
 from reproven.training.evaluation import confusion_text
 from reproven.training.histograms import as_json, weight_histograms
 from reproven.training.history import History
 from reproven.training.prepared import Prepared
 from reproven.values import metrics
+from reproven.values.programs import files_sha256
 from reproven.values.record import Inputs, Outcome
 from reproven.values.steps import Watch
 
@@ -96,6 +106,7 @@ def planned(
             TABLE_TAG: table.sha256,
             SPLIT_TAG: dataset.split_sha256,
             ORIGIN: table.origin,
+            **({OWN_TAG: files_sha256(made.sources.digests)} if recipe.own else {}),
             **code_tags(own_state(made.sources) or code),
             **(HAS_IMAGES if figures else {}),
         },

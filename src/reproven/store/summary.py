@@ -12,6 +12,7 @@ from reproven.store.tags import (
     CONTEXT,
     DESCRIPTION,
     FAILURE,
+    OWN_TAG,
     PRUNED,
     RECIPE_TAG,
     REPLAY_OF,
@@ -60,6 +61,11 @@ class Summary:
     def code(self) -> str:
         """The commit of its code, marked where the code differed from it; empty where it is not known."""
         return code_words(self.tags)
+
+    @property
+    def own_sha256(self) -> str:
+        """Digest of the user's own source files; empty where it has none, or is of an older version."""
+        return self.tags.get(OWN_TAG, "")
 
     @property
     def seal(self) -> str | None:

@@ -16,6 +16,7 @@ PREFIX = "reproven."  # of every tag that is ours
 ORIGIN = f"{PREFIX}data.origin"
 RECIPE_TAG = f"{PREFIX}recipe.sha256"
 TABLE_TAG, SPLIT_TAG = f"{PREFIX}data.sha256", f"{PREFIX}split.sha256"
+OWN_TAG = f"{PREFIX}own.sha256"  # digest of the user's own source files
 SEAL = f"{PREFIX}seal"  # digest of the manifest
 FAILURE = f"{PREFIX}failure"  # why a training failed
 PRUNED = f"{PREFIX}pruned"  # why a sweep stopped a training

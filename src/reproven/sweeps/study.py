@@ -25,6 +25,7 @@ from reproven.recipes.recipe import Recipe
 from reproven.recipes.settings import OPTIONS
 from reproven.sweeps.axes import MAX_VALUES, Axis, axis_text, read_axes, read_seeds, spelled_number
 from reproven.values.metrics import ERRORS, PARTS, choosing_metric, is_of_task, is_of_validation
+from reproven.values.programs import files_sha256
 
 FORMAT = 1
 GRID, RANDOM, TPE = "grid", "random", "tpe"
@@ -145,7 +146,7 @@ class Study:
         Args:
             code: The sha256 of each source, by its path; without one, the study's digest is the sweep's.
         """
-        text = json.dumps([self.sha256, dict(code)], sort_keys=True)
+        text = f"{self.sha256} {files_sha256(code)}"
         return hashlib.sha256(text.encode()).hexdigest() if code else self.sha256
 
 

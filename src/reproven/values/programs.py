@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +42,11 @@ class OwnCode:
     branch: str = ""
     patch_sha256: str | None = None
 
+    @property
+    def sha256(self) -> str:
+        """Digest of all source files, as `files_sha256` makes it."""
+        return files_sha256(self.files)
+
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> OwnCode:
         """Reads it from JSON values.
@@ -51,3 +58,8 @@ class OwnCode:
         if any(not isinstance(text, str) for held in (found.files, found.packages) for text in held.values()):
             raise TypeError("own code is not told by texts")
         return found
+
+
+def files_sha256(files: Mapping[str, str]) -> str:
+    """Digest of files: of the JSON text of their sha256 by their paths, sorted; 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
