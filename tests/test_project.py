@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.projects._project_spec import load_project
 
 import programs
+from bringing import bring
 from conftest import ROOT, Cli
 from forging import copy, edit, reseal
 from programs import SOURCE
@@ -275,15 +276,20 @@ def test_a_replay_rebuilds_the_recorded_environment_and_code_with_uv(tmp_path: P
         return programs.run(clone / "src", *arguments, "--json", cwd=tmp_path)
 
     run = json.loads(reproven("train", "--epochs", "2").stdout)["run_id"]
+    bring(tmp_path)
+    own = json.loads(reproven("train", "--epochs", "2", "--network", "nets:Net").stdout)["run_id"]
     edit_losses(clone)
     subprocess.run([*git, "commit", "-qam", "another loss"], check=True)
     with torch_for_uv():
         (here,) = json.loads(reproven("replay", run).stdout)["replays"]
         done = reproven("replay", run, "--env-manager", "uv")
+        of_own = reproven("replay", own, "--env-manager", "uv", "--trust", "nets")
     assert here["verdict"] == "DIVERGED"
     (there,) = json.loads(done.stdout)["replays"]
     assert there["verdict"] == "IDENTICAL", there
     assert there["difference"]["changes"] == []
+    (there,) = json.loads(of_own.stdout)["replays"]
+    assert there["verdict"] == "IDENTICAL", there
     worktrees = subprocess.run([*git, "worktree", "list"], capture_output=True, text=True, check=True)
     assert len(worktrees.stdout.splitlines()) == 1  # it was taken away again
 

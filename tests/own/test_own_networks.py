@@ -433,8 +433,9 @@ def test_a_bundle_of_another_is_imported_only_where_its_code_is_trusted(
 
 
 def replay_is_untrusted(bundle: str, own: str) -> bool:
-    with pytest.raises(Untrusted, match="--trust nets"):
-        replay(bundle, tracking_uri=own)
+    for env_manager in ("local", "uv"):
+        with pytest.raises(Untrusted, match="--trust nets"):
+            replay(bundle, env_manager=env_manager, tracking_uri=own)
     return "nets" not in sys.modules
 
 

@@ -33,6 +33,7 @@ from reproven.logbooks.delivery import begun, deliver
 from reproven.logbooks.journal import Journal
 from reproven.logbooks.logbook import End, Logbook, Plan
 from reproven.machine import processes, rebuilding
+from reproven.own import trust
 from reproven.pages.progress import NOTEBOOK
 from reproven.proof import verdict
 from reproven.proof.audit import look, place_of_table
@@ -166,6 +167,7 @@ def _replay(source: str, store: Callable[[], Store], env_manager: str, how: _How
         checked = look(found, store() if found.tags is not None else None, whole=False)
         if checked.findings:
             return _without_training(found, store(), TAMPERED, checked.findings, how)
+        trust.require(found.record.inputs.recipe.own.values())  # before an environment is made for it
         try:
             if env_manager == "uv":
                 return _rebuilt(found, store(), how)
