@@ -7,6 +7,7 @@ import py_compile
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from reproven import (
     train,
     trust,
 )
-from reproven.errors import InvalidInput, OwnCodeError, RecordError, Untrusted
+from reproven.errors import InvalidInput, OwnCodeError, RecordError, RevivalError, Untrusted
 from reproven.machine import code
 from reproven.own.sources import sources_of
 from reproven.proof.explanation import explain
@@ -127,6 +128,25 @@ def test_all_forms_come_back_and_predict_the_same(brought: Path, own: str) -> No
     model = revive(Path(made.artifact_uri) / "model.pth")
     assert not model.training
     assert type(model.network).__name__ == "Net"
+
+
+@pytest.mark.slow
+def test_a_saved_model_with_a_flipped_bit_or_cut_off_is_refused_and_imports_nothing(
+    brought: Path, own: str
+) -> None:
+    made = train(replace(QUICK, network_args={"width": 1}, epochs=1), tracking_uri=own)
+    content, path = bytearray((Path(made.artifact_uri) / "model.pth").read_bytes()), brought / "model.pth"
+    with bringing.forgotten():
+        for place in range(len(content)):
+            path.write_bytes(content[:place])
+            with pytest.raises(RevivalError):
+                tensors(path)
+            content[place] ^= 1 << place % 8
+            path.write_bytes(content)
+            with pytest.raises(RevivalError):
+                revive(path)
+            content[place] ^= 1 << place % 8
+        assert "nets" not in sys.modules
 
 
 def test_what_is_not_trusted_is_not_imported(brought: Path, own: str) -> None:
