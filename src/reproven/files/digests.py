@@ -10,6 +10,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +20,9 @@ def tensor_sha256(tensor: Tensor) -> str:
 
     Files of equal tensors differ (torch.save writes the file's own name into them); this does not.
     """
-    return hashlib.sha256(_kind(tensor) + tensor.detach().cpu().numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(_kind(tensor))
+    digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+    return digest.hexdigest()
 
 
 def _kind(tensor: Tensor) -> bytes:

@@ -10,6 +10,7 @@ import ast
 import difflib
 import hashlib
 import importlib
+import re
 import sys
 import sysconfig
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -193,8 +194,22 @@ def _versions(names: set[str]) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             unknown.append(name)
-    by_module = metadata.packages_distributions() if unknown else {}
     for name in unknown:
-        for distribution in by_module.get(name, ()):
-            found[distribution] = metadata.version(distribution)
+        found |= {distribution: metadata.version(distribution) for distribution in bringing(name)}
     return dict(sorted(found.items()))
+
+
+@cache
+def bringing(module: str) -> frozenset[str]:
+    """The installed distributions that bring a top module, by what they say of themselves.
+
+    importlib.metadata.packages_distributions says it of all modules at once, and takes a second for that.
+    """
+    return frozenset(each.metadata["Name"] for each in metadata.distributions() if _brings(each, module))
+
+
+def _brings(distribution: metadata.Distribution, module: str) -> bool:
+    if declared := distribution.read_text("top_level.txt"):
+        return module in declared.split()
+    files = distribution.read_text("RECORD") or ""
+    return re.search(rf"^{re.escape(module)}(/|\.[^/]*,)", files, re.MULTILINE) is not None
