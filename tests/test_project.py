@@ -241,6 +241,7 @@ def test_mlflow_run_replays_too(
     assert run.data.tags["reproven.verdict"] == "TAMPERED"
 
 
+@pytest.mark.slow
 def test_mlflow_run_replays_an_experiment_and_its_run_tells_the_verdicts(
     uri: str, client: MlflowClient
 ) -> None:

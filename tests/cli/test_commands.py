@@ -340,6 +340,7 @@ def test_the_last_line_says_what_to_do_next(
     assert re.fullmatch(then, done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brought")
 def test_what_to_do_next_names_the_store_and_what_is_trusted(own: str, cli: Cli) -> None:
     named = ("--tracking-uri", own, "--network", "nets:Net", "--epochs", "1")
@@ -353,7 +354,7 @@ def test_what_to_do_next_names_the_store_and_what_is_trusted(own: str, cli: Cli)
 def test_a_terminal_shows_a_progress_bar(uri: str) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "500", "--experiment", "cli"]
+    command = [sys.executable, str(ROOT / "src"), "train", "--epochs", "100", "--experiment", "cli"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TERM": "xterm"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -376,15 +377,8 @@ def test_a_run_that_is_told_to_stop_is_killed_and_keeps_what_it_has(
 ) -> None:
     experiment = f"stopped by {number.name}"
     # it leaves the processors to the process that sends
-    slowed = [sys.executable, str(ROOT / "tests" / "slowed.py"), "0.005", "-1", "none"]
-    command = [*slowed, "train", "--epochs", "100000", "--experiment", experiment]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job may ignore it
-    )
+    slowed = ("0.005", "-1", "none", "train", "--epochs", "100000", "--experiment", experiment)
+    process = start(ROOT / "tests" / "slowed.py", *slowed, uri=uri)
 
     def runs() -> list[Any]:
         found = client.get_experiment_by_name(experiment)

@@ -326,10 +326,7 @@ MOMENTS = [
     ("store.open_run.Run.end", 1, "ends"),
     ("logbooks.logbook.Logbook.remove", 1, "begins"),
 ]
-_IN_DEFAULT = {
-    ("store.store.Store.create", "ends"),
-    ("logbooks.checkpoint.write", "ends"),
-}
+_IN_DEFAULT = {("logbooks.checkpoint.write", "ends")}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,12 @@ from reproven.files.digests import digester
 from reproven.training.prepared import prepare
 from reproven.values.steps import Step, short
 
-RECIPES = [Recipe(epochs=2), Recipe(epochs=2, optimizer="adam", variant="sequential", hidden=(7,))]
+RECIPES = [
+    Recipe(epochs=2),
+    pytest.param(
+        Recipe(epochs=2, optimizer="adam", variant="sequential", hidden=(7,)), marks=pytest.mark.slow
+    ),
+]
 
 
 def record_of(run: Trained) -> tuple[str, ...]:
