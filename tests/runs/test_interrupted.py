@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 import time
 import weakref
@@ -81,7 +82,12 @@ def test_a_run_that_was_interrupted_is_resumed_at_once_though_its_store_is_slow(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
-def test_a_run_that_was_interrupted_at_any_moment_is_resumed_at_once(own: str, seed: int) -> None:
+def test_a_run_that_was_interrupted_at_any_moment_is_resumed_at_once(
+    own: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Python loses the interruption, as it does in a weak reference's callback, the run goes on."""
+    lost: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: lost.append(found.exc_type))
     began = time.monotonic()
     train(RECIPE, tracking_uri=own)
     delay = random.Random(seed).uniform(0.2, 1) * (time.monotonic() - began)
@@ -93,12 +99,15 @@ def test_a_run_that_was_interrupted_at_any_moment_is_resumed_at_once(own: str, s
         train(RECIPE, tracking_uri=own, experiment="e")
         timer.join()
 
-    with pytest.raises(KeyboardInterrupt) as kept:
+    kept: list[BaseException] = []
+    try:
         cell()
+    except KeyboardInterrupt as error:
+        kept.append(error)
+    assert kept or lost == [KeyboardInterrupt]
     for book in shelf.every():
         resume(book.id, tracking_uri=own)
     store.join()
-    assert kept.value is not None
     client = MlflowClient(own)
     assert client.get_experiment_by_name("e") is None or is_whole(own, "e")
 
