@@ -35,6 +35,11 @@ NEVER = "REPROVEN_NEVER_FORK"
 THREADLESS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
+#: Whatever the machine says: a user's Python writes bytecode beside what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
 def bound(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in FREE}
 

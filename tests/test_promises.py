@@ -104,7 +104,9 @@ def test_a_server_holds_the_same_run_and_model(server: str, trained: Trained, cl
         assert np.array_equal(predictions, expected)
 
 
-def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) -> None:
+def test_mlflow_s_own_loaders_give_the_same_numbers_and_leave_the_run_sound(
+    trained: Trained, uri: str
+) -> None:
     boston = data.load("boston")
     frame = pd.DataFrame(boston.X, columns=list(boston.features))
     frame.to_csv("boston.csv", index=False)
@@ -121,6 +123,7 @@ def test_mlflow_s_own_loaders_give_the_same_numbers(trained: Trained, uri: str) 
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True)
     assert np.array_equal(np.load("served.npy"), expected)
     assert np.array_equal(np.load("module.npy"), expected)
+    assert audit(trained.run_id, tracking_uri=uri).findings == ()  # Python kept no bytecode in it
 
 
 def test_a_row_alone_is_predicted_as_in_its_table() -> None:

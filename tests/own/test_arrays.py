@@ -82,6 +82,7 @@ def test_the_logged_model_works_without_the_users_folder(
     )
     assert done.returncode == 0, done.stderr
     assert "Tensor('float32', (-1, 1, 8, 8))" in done.stdout
+    assert audit(made.run_id, tracking_uri=own).findings == ()
     told = cli("predict", made.run_id, "X.npy", "--trust", "nets", "--tracking-uri", own, "--json")
     rows = json.loads(told.stdout)["predictions"]
     wanted = [[row[f"P({name})"] for name in range(3)] for row in rows]

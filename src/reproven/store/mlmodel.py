@@ -40,6 +40,8 @@ MODULES = (
 )
 NOTED = "registered_model_meta"  # which MLflow writes beside a registered model that it loads
 EXAMPLE = "input_example.json"
+#: A file where Python would keep bytecode, in each folder of code.
+_NO_BYTECODE = "In place of a folder: so Python writes no bytecode here and reads none. The sources run.\n"
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -92,6 +94,8 @@ def write_mlmodel(folder: Path, model_file: Path, example: Mapping[str, Any], *,
         path = f"{inner}/__init__.py" if (_SOURCE / inner).is_dir() else f"{inner}.py"
         (code / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_SOURCE / path, code / path)
+    for place in {path.parent for path in (folder / "code").rglob("*.py")}:
+        (place / "__pycache__").write_text(_NO_BYTECODE)
     _write_environment(folder)
     model.save(folder / "MLmodel")
 
