@@ -110,7 +110,7 @@ SIZES: dict[str, tuple[Recipe, type[torch.optim.Optimizer]]] = {
     ),
     "(c) 9 million weights": (
         Recipe(
-            network="brought:Wide", data="brought:some", lr=1e-4, epochs=4, batch_size=128, optimizer="sgd"
+            network="brought:Wide", data="brought:some", lr=1e-4, epochs=1, batch_size=128, optimizer="sgd"
         ),
         torch.optim.SGD,
     ),
