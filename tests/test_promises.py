@@ -135,7 +135,7 @@ def test_a_row_alone_is_predicted_as_in_its_table() -> None:
         "from reproven.arithmetic.profiles import PROFILES\n"
         "from reproven.files.front import predicted\n"
         "from reproven.training.prepared import prepare\n"
-        "for hidden, profile in product(((50,), (7, 3, 5)), PROFILES):\n"
+        "for hidden, profile in product(((10, 10), (50,), (7, 3, 5)), PROFILES):\n"
         "    made = prepare(Recipe(hidden=hidden, epochs=2, profile=profile))\n"
         "    for _ in made.steps(): pass\n"
         "    X = made.dataset.table.X\n"

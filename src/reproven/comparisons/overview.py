@@ -243,11 +243,10 @@ def _notes(groups: Sequence[Group], members: Members, others: Sequence[str], met
         yield f"{more} {what} the recipe of another; each recipe counts once."
     if any(len({run.metrics[metric] for run in runs}) > 1 for runs in repeated):
         yield f"Runs of one recipe differ in {metric}; their mean counts. `reproven replay` says why."
-    states = sorted({run.code for run in counted if run.code})
-    if len(states) > 1:
-        names = ", ".join(states)
-        yield f"The runs come from {len(states)} states of the code, which may differ too: {names}."
-    owns = sorted({run.own_sha256[:12] for run in counted if run.own_sha256})
-    if len(owns) > 1:
-        names = ", ".join(owns)
-        yield f"The runs come from {len(owns)} states of the user's own files, which differ: {names}."
+    states = {
+        "the code, which may differ too": {run.code for run in counted},
+        "the user's own files, which differ": {run.own_sha256[:12] for run in counted},
+    }
+    for what, known in ((what, sorted(found - {""})) for what, found in states.items()):
+        if len(known) > 1:
+            yield f"The runs come from {len(known)} states of {what}: {', '.join(known)}."

@@ -33,9 +33,7 @@ def histogram(values: np.ndarray, bins: int = BINS) -> Histogram:
 
     Source: numpy.histogram.
     """
-    is_finite = np.isfinite(values)
-    finite = values if is_finite.all() else values[is_finite]
-    counts, edges = np.histogram(finite.astype(np.float64), bins=bins)
+    counts, edges = np.histogram(values[np.isfinite(values)].astype(np.float64), bins=bins)
     return Histogram(tuple(counts.tolist()), tuple(edges.tolist()))
 
 
