@@ -103,7 +103,7 @@ def test_a_file_without_end_is_given_up(bundle: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(environment, "LARGEST_FILE", 1 << 20)
     with liar(bundle, "endless") as address, pytest.raises(StoreError, match="Cannot fetch the files"):
         audit(RUN, tracking_uri=address)
-    gc.collect()  # MLflow leaves the connection of a download that failed to Python, in whichever test that is
+    gc.collect()  # MLflow leaves the connection of a download that failed to the collector
 
 
 def test_another_file_is_a_finding(bundle: Path) -> None:

@@ -147,6 +147,13 @@ def test_a_table_that_is_not_there_is_named(name: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_parquet_file_with_a_column_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    pd.DataFrame({"QQ": [1.0], "y": [2.0]}).to_parquet(path := tmp_path / "t.parquet")
+    path.write_bytes(path.read_bytes().replace(b"QQ", b"\xe1Q"))
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet: 'utf-8' codec"):
+        data.load(str(path), target="y")
+
+
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match=r"t\.parquet cannot be read as parquet"):
