@@ -39,9 +39,8 @@ RECORD_FILES = FILES[1:9]
 
 @cache
 def _scratch() -> Path:
-    """A folder in memory where there is one; it goes when the process ends."""
-    where = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="reproven-fuzz-", dir=where if where.is_dir() else None))
+    """A folder in the process's temporary one, which is for whoever began it to take away."""
+    return Path(tempfile.mkdtemp())
 
 
 def text_of(content: bytes) -> str:
