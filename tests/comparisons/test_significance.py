@@ -132,6 +132,12 @@ def test_an_interval_is_finite_whatever_the_differences(differences: list[float]
     assert min(differences) <= low <= high <= max(differences)
 
 
+def test_the_mean_of_equal_values_is_that_value_and_of_others_the_usual_one() -> None:
+    value = 0.49543508709194095  # three of it, added and divided by 3, are one bit less
+    assert significance.mean([value] * 3) == value != sum([value] * 3) / 3
+    assert significance.mean([1.0, 2.0, 6.0]) == 3.0
+
+
 def test_one_difference_has_no_interval_and_no_deviation() -> None:
     assert significance.interval([1.0]) is None
     assert significance.deviation([1.0]) is None

@@ -6,7 +6,6 @@ apart, would otherwise make certainty out of nothing.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def _group(
         run_ids=tuple(run.run_id for run in counted),
         lost=dict(lost),
         values=values,
-        mean=math.fsum(numbers) / len(numbers) if numbers else None,
+        mean=significance.mean(numbers) if numbers else None,
         sd=significance.deviation(numbers),
         low=min(numbers, default=None),
         high=max(numbers, default=None),
@@ -141,12 +140,9 @@ def by_recipe(runs: Iterable[Summary]) -> dict[str | None, list[Summary]]:
 
 def _value(runs: Sequence[Summary], metric: str) -> float:
     """The one value of a seed: the mean over its recipes, each of which counts once."""
-    return _mean([_mean([run.metrics[metric] for run in some]) for some in by_recipe(runs).values()])
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean; of equal values that very value, to the bit."""
-    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
+    return significance.mean(
+        [significance.mean([run.metrics[metric] for run in some]) for some in by_recipe(runs).values()]
+    )
 
 
 def _rank(group: Group, *, growing: bool) -> tuple[bool, float, str]:

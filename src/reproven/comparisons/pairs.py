@@ -6,7 +6,6 @@ they on other rows? The second needs splits that differ, and a test that knows w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -154,12 +153,12 @@ def _pair(
         return Pair(a=a.label, b=b.label, differences={}, refusal=refusal)
     differences = {unit: a.values[unit] - b.values[unit] for unit in shared}
     of_split = gathered(shared, lambda unit: runs[unit][0].split_sha256)
-    means = [_mean([differences[unit] for unit in units]) for units in of_split.values()]
+    means = [significance.mean([differences[unit] for unit in units]) for units in of_split.values()]
     pair = Pair(
         a=a.label,
         b=b.label,
         differences=differences,
-        mean=_mean(list(differences.values())),
+        mean=significance.mean(list(differences.values())),
         sd=significance.deviation(list(differences.values())),
         by_split=tuple(means),
         ratio=_ratio([run for unit in shared for run in runs[unit]], metric),
@@ -177,14 +176,10 @@ def _pair(
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def _size(a: Group, b: Group, pair: Pair) -> float:
     """How large the metric is over the seeds that are paired."""
     values = [abs(group.values[unit]) for group in (a, b) for unit in pair.differences]
-    return _mean(values) if values else 0.0
+    return significance.mean(values) if values else 0.0
 
 
 def _weighed(pair: Pair, width: float, *, growing: bool) -> Pair:

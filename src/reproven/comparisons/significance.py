@@ -72,6 +72,11 @@ class Practical:
     width: float
 
 
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean; of equal values that very value, to the bit."""
+    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
+
+
 def deviation(values: Sequence[float]) -> float | None:
     """The sample's standard deviation, divided by n − 1; None of fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -223,8 +223,9 @@ def answer(model: Model, predicted: np.ndarray) -> np.ndarray | pd.DataFrame:
     return frame
 
 
-def shown_by(model: Model) -> dict[str, Any]:
+def shown_by(found: Model | OwnModel) -> dict[str, Any]:
     """A model's columns, and a row to show them by, as a logged model takes them."""
+    model = found.shown if isinstance(found, OwnModel) else found
     schema = _schema(model)
     if schema is not None and schema.array is not None:
         return {"array": schema.array, "data": zeros(schema.array), "outputs": outputs_of(schema)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from reproven.errors import InvalidInput, RecordError, RevivalError
 from reproven.files import disk, names
-from reproven.files.front import OwnModel, shown_by
+from reproven.files.front import shown_by
 from reproven.files.names import MANIFEST
 from reproven.own import trust
 from reproven.proof.contradictions import contradictions
@@ -188,4 +188,4 @@ def _example(found: Evidence) -> dict[str, Any] | None:
         raise RecordError(str(error)) from error
     if isinstance(model, dict):
         raise RecordError(f"{names.MODEL} holds a state_dict, but must hold a whole model.")
-    return shown_by(model.shown if isinstance(model, OwnModel) else model)
+    return shown_by(model)

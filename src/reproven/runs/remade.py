@@ -167,4 +167,4 @@ def _shown(file: Path) -> dict[str, Any]:
     model = models.read_described(file)
     if isinstance(model, dict):
         return {"columns": []}
-    return shown_by(model.shown if isinstance(model, OwnModel) else model)
+    return shown_by(model)
