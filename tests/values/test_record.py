@@ -12,6 +12,7 @@ import pytest
 from recording import NAMES, digest, record, with_outcome
 from reproven import Recipe
 from reproven.errors import RecordError
+from reproven.values.programs import OwnCode
 from reproven.values.record import Inputs, Record
 from reproven.values.steps import all_weights_sha256
 
@@ -21,7 +22,7 @@ def texts(found: Record) -> dict[str, str]:
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:
-    for found in (record(), pruned(), failed(), patient()):
+    for found in (record(), pruned(), failed(), patient(), own()):
         again = Record.read(texts(found).__getitem__)
         assert again == replace(found, weights={})
         assert list(again.inputs.initial_weights) == list(again.outcome.final_weights) == list(NAMES)
@@ -74,6 +75,12 @@ def pruned() -> Record:
 def failed() -> Record:
     """A step and a half of the second epoch."""
     return with_outcome(record(steps=3), failure="The loss became inf", epoch_weights=(digest(0),))
+
+
+def own() -> Record:
+    """Of a network of the user's own."""
+    code = OwnCode(files={"nets.py": digest("nets")}, packages={"einops": "0.8.1"}, commit="b" * 40)
+    return record(recipe=Recipe(network="nets:Net", epochs=3, profile="portable"), own=code)
 
 
 def patient(best: int | None = 2, **changed: Any) -> Record:
@@ -186,12 +193,19 @@ def test_a_record_of_digests_at_intervals_says_which() -> None:
     assert "weights_every" not in texts(record())["outcome.json"]
 
 
+def test_the_last_step_is_digested_whole_wherever_a_run_ended() -> None:
+    rows = (("", ROWS[0][1]), *failed().outcome.step_weights[1:])
+    found = with_outcome(failed(), weights_every={NAMES[0]: 4}, step_weights=rows)
+    assert Record.read(texts(found).__getitem__) == replace(found, weights={})
+
+
 @pytest.mark.parametrize(
     ("changed", "step"),
     [
         ({"weights_every": {}}, 0),
         ({"weights_every": {NAMES[0]: 4, NAMES[1]: 4}}, 0),
         ({"weights_every": {NAMES[0]: 3}}, 2),
+        ({"step_weights": (("", ROWS[0][1]), ROWS[1], ("", ROWS[2][1]), *ROWS[3:])}, 4),
         ({"step_weights": (*[("", row[1]) for row in WHOLE.step_weights[:5]], WHOLE.step_weights[5])}, 1),
     ],
 )
