@@ -216,10 +216,17 @@ def test_a_digest_that_is_missing_or_too_much_is_named(changed: dict[str, Any], 
         Record.read(texts(at_intervals(**changed)).__getitem__)
 
 
+def test_the_shortest_interval_is_two_steps() -> None:
+    found = at_intervals(weights_every={NAMES[0]: 2})
+    assert Record.read(texts(found).__getitem__) == replace(found, weights={})
+
+
 @pytest.mark.parametrize("every", [{NAMES[0]: 1}, {NAMES[0]: "4"}, {NAMES[0]: True}, {"other": 4}, [4], None])
 def test_intervals_that_are_none_are_refused(every: Any) -> None:
-    with pytest.raises(RecordError, match=r"outcome\.json lacks a field or has a wrong one"):
+    with pytest.raises(RecordError) as error:
         Record.read({**texts(record()), "outcome.json": _with_intervals(every)}.__getitem__)
+    wrong = "argument of type 'NoneType'" if every is None else "weights_every is no whole numbers of steps "
+    assert str(error.value).startswith(f"outcome.json lacks a field or has a wrong one: {wrong}")
 
 
 def _with_intervals(every: Any) -> str:
@@ -227,7 +234,9 @@ def _with_intervals(every: Any) -> str:
 
 
 def test_a_run_whose_patience_ran_out_has_fewer_epochs_than_its_recipe() -> None:
-    for found in (patient(epochs=9), patient(patience=2), with_outcome(patient(patience=2), pruned="worse")):
+    until_the_last = with_outcome(patient(3), step_weights=ROWS, epoch_weights=WHOLE.epoch_weights)
+    longer = (patient(epochs=9), patient(patience=2), with_outcome(patient(patience=2), pruned="worse"))
+    for found in (until_the_last, *longer):
         assert Record.read(texts(found).__getitem__) == replace(found, weights={})
     assert [patient().outcome.epochs_at(place) for place in (0, 3, 4)] == [0, 3, 2]
     assert (patient().outcome.epochs_kept, WHOLE.epochs_kept) == (2, 3)
@@ -236,7 +245,7 @@ def test_a_run_whose_patience_ran_out_has_fewer_epochs_than_its_recipe() -> None
 @pytest.mark.parametrize("best", ["2", 0, -1, True, 1.5])
 def test_a_best_epoch_that_is_none_is_refused(best: Any) -> None:
     told = json.loads(texts(patient())["outcome.json"]) | {"best_epoch": best}
-    with pytest.raises(RecordError, match=r"best_epoch is no number of epochs"):
+    with pytest.raises(RecordError, match=r"one: best_epoch is no number of epochs\.$"):
         Record.read({**texts(patient()), "outcome.json": json.dumps(told)}.__getitem__)
 
 
