@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="LETTER", help="one of the networks alone, or m for the memory")
     asked = parser.parse_args()
     pairs = asked.pairs
+    torch.set_num_threads(1)
     print(f"{pairs} pairs each, {os.cpu_count()} cores, torch {torch.__version__}, one thread, native")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

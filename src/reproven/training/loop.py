@@ -103,6 +103,7 @@ def steps(
                     value, gradients = slopes(X[rows], y[rows])
                 updates.reach(steps=state.epoch * per_epoch + state.batch, epochs=state.epoch, judged=judged)
                 updates(gradients)
+            del gradients  # as large as the network, and the next ones are made beside them otherwise
             epoch, batch = state.epoch, state.batch
             ends_epoch = batch + 1 == per_epoch
             if ends_epoch:
