@@ -92,7 +92,21 @@ def test_a_tensor_digested_at_intervals_came_apart_since_it_last_agreed() -> Non
     assert "The weights before that step agree" in "\n".join(verdict.words(difference.between(old, loss)))
     counts = {count.what: (count.differ, count.compared) for count in apart.counts}
     assert counts["weights after steps"] == (1, 6)
-    assert difference.between(old, record()).first is None  # a finer record of the same run
+    finer = difference.between(old, record())  # of the same run
+    assert finer.first is None
+    assert not any(count.differ for count in finer.counts)
+
+
+def test_a_tensor_is_known_to_agree_where_both_records_digested_it() -> None:
+    """WEIGHT is digested after the steps 1, 3 and 5 in one of them, after every step in the other."""
+    rows = tuple(row if s % 2 else ("", row[1]) for s, row in enumerate(ROWS))
+    coarse = with_outcome(record(), weights_every={WEIGHT: 2}, step_weights=rows)
+    for step, since in ((0, None), (1, -1), (2, None), (3, 1)):
+        steps = (*STEPS[:step], replace(STEPS[step], loss=7.0), *STEPS[step + 1 :])
+        fine = with_outcome(record(), steps=steps)
+        for apart in (difference.between(coarse, fine), difference.between(fine, coarse)):
+            assert apart.first is not None
+            assert (apart.first.what, apart.first.step, apart.first.since) == ("loss", step, since)
 
 
 def test_final_weights_are_compared_element_by_element() -> None:
@@ -303,9 +317,18 @@ EXACT: list[tuple[dict[str, Any], Divergence]] = [
         {"errors": {"train_rmse": 3.5, "test_rmse": 1.0}},
         Divergence(what="test_rmse", recorded="missing", found=1.0),
     ),
+    ({"best_epoch": 2}, Divergence(what="best epoch", recorded="None", found="2")),
     ({"failure": "It broke."}, Divergence(what="failure", recorded="None", found="It broke.")),
     ({"pruned": "Worse."}, Divergence(what="pruned", recorded="None", found="Worse.")),
 ]
+
+
+def test_what_the_recipe_determines_before_the_first_step_is_a_result_too() -> None:
+    other = record(standardisation={"mean": digest("mean"), "scale": ZEROS})
+    assert difference.between(record(), other).first == Divergence(
+        what="start", tensor="standardisation's scale", recorded=digest("scale"), found=ZEROS
+    )
+    assert difference.between(record(), record(environment={**ENVIRONMENT, "python": "3.11.1"})).first is None
 
 
 @pytest.mark.parametrize("name", ["failure", "pruned"])
