@@ -12,7 +12,7 @@ import pytest
 from recording import CODE, ENVIRONMENT, NAMES, digest, record, with_outcome
 from reproven import Recipe
 from reproven.proof import difference, verdict
-from reproven.proof.difference import Divergence, ulps
+from reproven.proof.difference import Count, Divergence, ulps
 from reproven.values import changes
 from reproven.values.changes import Change
 from reproven.values.record import Record
@@ -347,6 +347,38 @@ def test_a_difference_is_told_with_its_place_and_both_values(
     assert apart.loss == (expected if expected.what == "loss" else None)
     assert (apart.weight, apart.changes) == (None, ())
     assert apart.counts[0].what == "losses"
+
+
+def test_of_files_that_differ_the_first_is_named_and_all_are_counted() -> None:
+    same = difference.between(record(), record())
+    apart = difference.with_files(same, [("MLmodel", "a", "b"), ("run.png", "c", "d")], compared=5, skipped=2)
+    first = Divergence(what="file", tensor="MLmodel", recorded="a", found="b")
+    counts = (*same.counts, Count(what="files", differ=2, compared=5))
+    assert apart == replace(same, first=first, counts=counts, skipped=2)
+    counts = (*same.counts, Count(what="files", differ=0, compared=5))
+    assert difference.with_files(same, [], compared=5, skipped=0) == replace(same, counts=counts)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_alike"),
+    [
+        ({}, True),
+        ({"code": replace(CODE, commit="b" * 40, branch="other")}, True),
+        ({"code": replace(CODE, source_sha256="f" * 64)}, False),
+        ({"environment": {**ENVIRONMENT, "cpu": "another"}}, True),
+        ({"environment": {**ENVIRONMENT, "python": "3.11.1"}}, False),
+        ({"environment": {**ENVIRONMENT, "packages": {"numpy": "1.26.4"}}}, False),
+        ({"environment": {**ENVIRONMENT, "machine": "aarch64"}}, False),
+        ({"environment": {**ENVIRONMENT, "installed": {"pillow": "12.0.0"}}}, False),
+        ({"environment": {name: of for name, of in ENVIRONMENT.items() if name != "installed"}}, True),
+    ],
+)
+def test_figures_come_out_alike_from_the_same_code_packages_and_machine(
+    changed: dict[str, Any], is_alike: bool
+) -> None:
+    one, other = record().inputs, record(**changed).inputs
+    assert difference.draw_alike(one, other) is difference.draw_alike(other, one) is is_alike
+    assert difference.draw_alike(other, other)
 
 
 def test_of_the_values_of_final_weights_those_that_both_have_are_compared() -> None:
