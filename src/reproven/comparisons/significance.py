@@ -155,13 +155,13 @@ def resampled(differences: Sequence[float], ratio: float) -> Resampled:
         for repeated cross-validation Bouckaert & Frank (2004), Evaluating the replicability of significance
         tests for comparing learning algorithms, PAKDD.
     """
-    mean, error = float(np.mean(differences)), _error(differences, ratio)
+    centre, error = mean(differences), _error(differences, ratio)
     if error == 0:
-        return Resampled(mean=mean, error=error, low=mean, high=mean, p=float(mean == 0))
+        return Resampled(mean=centre, error=error, low=centre, high=centre, p=float(centre == 0))
     t = stats.t(df=len(differences) - 1)
     reach = float(t.ppf((1 + LEVEL) / 2)) * error
-    p = 2 * float(t.sf(abs(mean) / error))
-    return Resampled(mean=mean, error=error, low=mean - reach, high=mean + reach, p=p)
+    p = 2 * float(t.sf(abs(centre) / error))
+    return Resampled(mean=centre, error=error, low=centre - reach, high=centre + reach, p=p)
 
 
 def practical(differences: Sequence[float], ratio: float, width: float) -> Practical:
@@ -178,11 +178,11 @@ def practical(differences: Sequence[float], ratio: float, width: float) -> Pract
     Source: Corani & Benavoli (2015), A Bayesian approach for comparing cross-validated algorithms on multiple
         data sets, Machine Learning 100, section 2.
     """
-    mean, error = float(np.mean(differences)), _error(differences, ratio)
+    centre, error = mean(differences), _error(differences, ratio)
     if error == 0:
-        below, above = float(mean < -width), float(mean > width)
+        below, above = float(centre < -width), float(centre > width)
     else:
-        posterior = stats.t(df=len(differences) - 1, loc=mean, scale=error)
+        posterior = stats.t(df=len(differences) - 1, loc=centre, scale=error)
         below, above = float(posterior.cdf(-width)), float(posterior.sf(width))
     return Practical(below=below, within=max(0.0, 1 - below - above), above=above, width=width)
 
