@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from conftest import ROOT, Cli
 from forging import flip
-from reproven import Recipe, Trained, audit, export, import_, predict, replay, seal, train
+from reproven import Recipe, Trained, audit, export, import_, predict, replay, seal, tensors, train
 from reproven.tables import data
 from servers import started
 
@@ -57,7 +58,7 @@ def test_everything_works_through_a_server_that_keeps_the_artifacts(
     verdict = replay(run, tracking_uri=uri)
     assert verdict.verdict == "TAMPERED"
     assert "state_dict.pth has changed" in verdict.reasons[0]
-    assert not list((tmp_path / "copies").glob("reproven-*"))  # none is left
+    assert list((tmp_path / "copies").iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", "copies", "state"}
 
 
@@ -82,7 +83,11 @@ def test_a_served_model_answers_with_the_same_numbers(trained: Trained, uri: str
         assert ask(f"{address}/invocations", {**rows, "data": boston.X[7:8].tolist()}) == expected[7:8]
 
 
-def test_a_server_holds_the_same_run_and_model(server: str, trained: Trained, cli: Cli) -> None:
+def test_a_server_holds_the_same_run_and_model(
+    server: str, trained: Trained, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
     registered = ("--register-model", "remote", "--alias", "champion")
     done = cli("train", "--epochs", "3", "--json", *registered, MLFLOW_TRACKING_URI=server)
     assert done.returncode == 0, done.stderr
@@ -102,6 +107,10 @@ def test_a_server_holds_the_same_run_and_model(server: str, trained: Trained, cl
     for source, form in ((found["run_id"], "state_dict"), ("models:/remote@champion", None)):
         _, predictions = predict(source, "boston.csv", form, tracking_uri=server)
         assert np.array_equal(predictions, expected)
+    weights = tensors(found["run_id"], tracking_uri=server)
+    whole = tensors("models:/remote@champion", tracking_uri=server)
+    assert all(torch.equal(whole[f"network.{name}"], tensor) for name, tensor in weights.items())
+    assert list((tmp_path / "copies").iterdir()) == []
 
 
 def test_mlflow_s_own_loaders_give_the_same_numbers_and_leave_the_run_sound(

@@ -46,6 +46,7 @@ from reproven.errors import RevivalError
 from reproven.files import archive
 from reproven.files.models import read_torch
 from reproven.networks import Regressor
+from reproven.store.registry import Registry
 from reproven.store.store import Store
 
 CODE = "open('ran', 'w').close()"
@@ -708,7 +709,7 @@ def test_what_is_no_file_is_not_opened(kind: str, tmp_path: Path) -> None:
 
 def test_a_module_that_mlflow_would_import_is_not(trained: Trained, uri: str, tmp_path: Path) -> None:
     """MLflow's own loader imports what pickle_module_info.txt names, and unpickles with it."""
-    folder = Store(uri).download(str(trained.model_uri))
+    folder = Registry(Store(uri)).files(str(trained.model_uri), tmp_path)
     attacker, table = tmp_path / "attacker.py", tmp_path / "table.csv"
     attacker.write_text(CODE)
     path, original = folder / "data" / "pickle_module_info.txt", "pickle"

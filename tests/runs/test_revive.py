@@ -21,6 +21,7 @@ from conftest import QUICK
 from reproven import Trained, predict, revive
 from reproven.errors import DataError, InvalidInput, RevivalError, StoreError
 from reproven.files.front import predicted
+from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.tables import data
 from reproven.training import building
@@ -207,7 +208,7 @@ def test_a_truncated_file_is_named(files: Path, tmp_path: Path) -> None:
 
 
 def test_code_that_travels_with_a_model_is_not_run(trained: Trained, uri: str, tmp_path: Path) -> None:
-    folder = Store(uri).download(str(trained.model_uri))
+    folder = Registry(Store(uri)).files(str(trained.model_uri), tmp_path)
     kept = folder / "code" / "reproven" / "__init__.py"
     original = kept.read_text()
     try:
@@ -237,5 +238,5 @@ def test_an_archive_with_an_extra_record_still_runs_nothing(files: Path, tmp_pat
 
 
 def test_a_run_that_no_file_could_be_called_is_looked_up_all_the_same(uri: str) -> None:
-    with pytest.raises(StoreError, match="runs:/"):
+    with pytest.raises(StoreError, match="Cannot find the run a"):
         revive(f"runs:/{'a' * 300}", tracking_uri=uri)

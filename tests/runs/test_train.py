@@ -27,6 +27,7 @@ from reproven.files.digests import tensor_digests, tensor_sha256
 from reproven.logbooks import shelf
 from reproven.networks import MLPModule, Regressor
 from reproven.recipes.blueprint import Blueprint
+from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.training.prepared import prepare
 from reproven.values.steps import Step, all_weights_sha256
@@ -137,14 +138,14 @@ def test_the_state_dict_is_the_notebook_s(files: Path) -> None:
 
 
 def test_a_logged_model_has_signature_example_and_pins(
-    trained: Trained, client: MlflowClient, uri: str
+    trained: Trained, client: MlflowClient, uri: str, tmp_path: Path
 ) -> None:
     import mlflow.models
 
     version = client.get_model_version_by_alias("shared", "champion")
     assert str(version.version) == trained.version
     assert version.run_id == trained.run_id
-    folder = Store(uri).download(str(trained.model_uri))
+    folder = Registry(Store(uri)).files(str(trained.model_uri), tmp_path)
     model = mlflow.models.Model.load(folder)
     assert model.signature.inputs.input_names()[:2] == ["CRIM", "ZN"]
     assert model.load_input_example(str(folder)).shape == (3, 13)

@@ -10,6 +10,7 @@ from threading import Barrier
 from mlflow import MlflowClient
 
 from reproven import Trained, audit
+from reproven.store.registry import Registry
 from reproven.store.store import Store
 from reproven.values.metrics import ERRORS, last_errors, read_metrics
 from stopping import metrics_of, sent, stored
@@ -71,11 +72,11 @@ def test_a_logged_model_is_found_by_its_errors_on_a_dataset(
 
 
 def test_a_model_that_is_filled_twice_has_every_metric_once(
-    trained: Trained, files: Path, uri: str, client: MlflowClient
+    trained: Trained, files: Path, uri: str, client: MlflowClient, tmp_path: Path
 ) -> None:
     model_id = str(trained.model_uri).removeprefix("models:/")
     before = client.get_logged_model(model_id)
-    example = Store(uri).download(str(trained.model_uri)) / "input_example.json"
+    example = Registry(Store(uri)).files(str(trained.model_uri), tmp_path) / "input_example.json"
     Store(uri).open(trained.run_id).fill_model(
         model_id,
         files / "model.pth",

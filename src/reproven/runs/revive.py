@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,17 +54,19 @@ def revive(source: str | Path, form: str | None = None, *, tracking_uri: str | N
             raise InvalidInput(
                 [f"form is {form}, but {source} is a registered model. Try --form registered."]
             )
-        return _read(_store(tracking_uri).download(source) / "data" / names.MODEL)
+        return _read_from(_store(tracking_uri), source)
     if not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
         return _from_file(Path(source), form)
     store = _store(tracking_uri)
     if form == "registered":
         run_id, _ = run_and_path(source)
-        return _read(store.download(_registry(store).model_of(run_id)) / "data" / names.MODEL)
+        return _read_from(store, _registry(store).model_of(run_id))
     if form == "state_dict":
         needed = (names.STATE_DICT, RECIPE, names.STANDARDISATION)
-        return _assemble(*(store.download(source, name) for name in needed))
-    return _read(store.download(source, names.MODEL))
+        with ExitStack() as fetched:
+            return _assemble(*(fetched.enter_context(store.fetched(source, name)) for name in needed))
+    with store.fetched(source, names.MODEL) as path:
+        return _read(path)
 
 
 def tensors(source: str | Path, *, tracking_uri: str | None = None) -> dict[str, torch.Tensor]:
@@ -81,12 +84,13 @@ def tensors(source: str | Path, *, tracking_uri: str | None = None) -> dict[str,
     """
     source = str(source)
     if source.startswith("models:/"):
-        path = _store(tracking_uri).download(source) / "data" / names.MODEL
+        with _store(tracking_uri).fetched(source) as folder:
+            found = models.read_described(folder / "data" / names.MODEL)
     elif not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
-        path = Path(source)
+        found = models.read_described(Path(source))
     else:
-        path = _store(tracking_uri).download(source, names.STATE_DICT)
-    found = models.read_described(path)
+        with _store(tracking_uri).fetched(source, names.STATE_DICT) as path:
+            found = models.read_described(path)
     if isinstance(found, dict):
         return found
     return dict(found.tensors if isinstance(found, OwnModel) else found.state_dict())
@@ -112,6 +116,12 @@ def _from_file(path: Path, form: str | None) -> Model:
     if found == "model":
         return _checked(value, path)
     return _assemble(path, path.with_name(RECIPE), path.with_name(names.STANDARDISATION))
+
+
+def _read_from(store: Store, model: str) -> Model:
+    """The model that `models:/…` names."""
+    with store.fetched(model) as folder:
+        return _read(folder / "data" / names.MODEL)
 
 
 def _read(path: Path) -> Model:

@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.utils.uri import is_local_uri
 
@@ -297,8 +299,9 @@ class Store:
                 self.client.download_artifacts(run_id, name, str(into))
         return into
 
-    def download(self, source: str, path: str | None = None) -> Path:
-        """Fetches a run's artifact or a registered model; local ones are not copied.
+    @contextmanager
+    def fetched(self, source: str, path: str | None = None) -> Iterator[Path]:
+        """A run's artifact or a registered model: where it lies if that is here, else a copy for the block.
 
         Args:
             source: A run id, `runs:/…` or `models:/…`.
@@ -307,15 +310,22 @@ class Store:
         Raises:
             StoreError: There is none of that name.
         """
-        with asking(f"find {source}", self.uri):
-            run_id, inner = run_and_path(source)
-            uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
-            try:
-                with bounded_files(), _use_tracking_uri(self.uri):  # models:/ is looked up in the global one
-                    return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.uri))
-            except OSError as error:
-                shown = without_credentials(self.uri)
-                raise StoreError(f"{uri} is not in the store {shown}: {error}") from error
+        with tempfile.TemporaryDirectory(prefix="reproven-") as copies:
+            with asking(f"find {source}", self.uri), bounded_files(), _use_tracking_uri(self.uri):
+                run_id, inner = run_and_path(source)
+                uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
+                into = None if self._is_here(uri, run_id) else copies
+                try:
+                    found = mlflow.artifacts.download_artifacts(uri, dst_path=into, tracking_uri=self.uri)
+                except OSError as error:
+                    raise StoreError(f"{uri} is not in {without_credentials(self.uri)}: {error}") from error
+            yield Path(found)
+
+    def _is_here(self, uri: str, run_id: str) -> bool:
+        """Whether a run's artifact or a model lies on this machine, so that it is read where it is."""
+        if uri.startswith("models:/"):
+            return folder_of(ModelsArtifactRepository.get_underlying_uri(uri)) is not None
+        return folder_of(self.place_of(run_id)) is not None
 
 
 def _user() -> str:
