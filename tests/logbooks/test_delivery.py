@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -209,6 +211,29 @@ def test_a_server_that_refuses_from_the_start_is_told_at_once(absent_server: Ser
     assert run.info.start_time == started
     assert_whole({"run_id": done.run_id}, server.address)
     assert replay(done.run_id, tracking_uri=server.address).verdict == "IDENTICAL"
+
+
+def test_who_sends_beside_a_training_ends_with_it_though_the_store_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        train(RECIPE, tracking_uri=uri, offline=True)
+        (book,) = shelf.every()
+        sender = programs.start(
+            SOURCE, "sync", book.id, "--follow", uri=uri, fresh=True, stdin=subprocess.PIPE
+        )
+        asked, _ = silent.accept()
+        with asked:
+            assert sender.poll() is None
+            _, why = sender.communicate()  # which closes its standard input
+    assert (sender.returncode, why) == (0, "")
+
+
+def test_who_sends_beside_a_training_ends_with_it_before_it_has_imported_mlflow() -> None:
+    program = [sys.executable, "-X", "importtime", str(SOURCE), "sync", "0" * 32, "--follow"]
+    sender = subprocess.run(program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    imported = {line.split("|")[-1].strip() for line in sender.stderr.splitlines()}
+    assert "reproven.cli.logbooks" in imported
+    assert "mlflow" not in imported
 
 
 def test_an_offline_run_becomes_the_run_that_it_would_have_been(

@@ -78,12 +78,13 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
       reproven sync
       reproven sync --tracking-uri http://tracking:5000
     """
+    if follow:
+        _end_with_writer()
     with importing():
         from reproven.logbooks import sync as verb
 
     if follow:
-        verb.follow(runs[0], wait=_end_of_writer().wait, say=say)
-        return
+        verb.follow(runs[0], say=say)
     found = []
     for synced in verb.sync(runs, tracking_uri=tracking_uri):
         found.append(synced)
@@ -97,17 +98,19 @@ def sync(runs: tuple[str, ...], follow: bool, tracking_uri: str | None, as_json:
         sys.exit(TROUBLE)
 
 
-def _end_of_writer() -> threading.Event:
-    """Set once the process at the other end of standard input is gone."""
-    ended = threading.Event()
+def _end_with_writer() -> None:
+    """Ends this process once the one at the other end of standard input is gone, whatever it is at then.
+
+    It may still import, or wait for a store that hangs; meanwhile it would hold the terminal or the pipe that
+    its standard error goes to. What it was sending is sent again.
+    """
 
     def read() -> None:
         while os.read(sys.stdin.fileno(), 1 << 10):
             pass
-        ended.set()
+        os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    return ended
 
 
 @main.command()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from reproven.errors import InvalidInput, RecordError, StoreError
 from reproven.logbooks import shelf
@@ -91,15 +93,14 @@ def _sync(book: Logbook, tracking_uri: str | None, *, is_named: bool) -> Synced:
     )
 
 
-def follow(run: str, *, wait: Callable[[float], bool], say: Callable[[str], None]) -> None:
-    """Sends a journal while it is written, until its writer ends; says once that a store is away.
+def follow(run: str, *, say: Callable[[str], None]) -> NoReturn:
+    """Sends a journal while it is written, until this process is ended; says once that a store is away.
 
     It goes to MLflow's own choice, which the writer makes: what leads into a store may hold a password, and
     so is in no option, which anybody on this machine can see, and in no logbook.
 
     Args:
         run: The logbook's id.
-        wait: Waits some seconds, and returns whether the writer has ended.
         say: Told what is worth knowing, in sentences.
 
     Raises:
@@ -111,7 +112,7 @@ def follow(run: str, *, wait: Callable[[float], bool], say: Callable[[str], None
     with book.sending():
         delivery: Delivery | None = None
         is_away, pause = False, 0.0
-        while not wait(pause):
+        while True:
             try:
                 delivery = delivery or Delivery(book, Store(None, book.plan.folder))
                 delivery.send()
@@ -124,3 +125,4 @@ def follow(run: str, *, wait: Callable[[float], bool], say: Callable[[str], None
                 if is_away:
                     say("The store is back, and has all there is.")
                 is_away, pause = False, _SECONDS_BETWEEN_SENDINGS
+            time.sleep(pause)
