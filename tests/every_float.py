@@ -37,7 +37,11 @@ BY_NAME: dict[str, tuple[str, Callable[[mpmath.mpf], mpmath.mpf]]] = {
         "erfcl(-x * SQRT_HALF) / 2 + x * expl(-x * x / 2) * SQRT_HALF * M_2_SQRTPIl / 2",
         lambda x: mpmath.ncdf(x) + x * mpmath.npdf(x),
     ),
-    "gelu": ("x * (erfcl(-x * SQRT_HALF) / 2)", lambda x: x * mpmath.ncdf(x)),
+    "gelu": (
+        # x / 2 and less than 2⁻²⁵⁰ more, where half of all x / 2 lie half way between two float32
+        "fabsl(x) < 0x1p-125L ? x / 2 + 0x1p-160L : x * (erfcl(-x * SQRT_HALF) / 2)",
+        lambda x: x * mpmath.ncdf(x),
+    ),
 }
 KERNEL = """
 #include <math.h>

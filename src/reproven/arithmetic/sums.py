@@ -29,15 +29,15 @@ def product(a: np.ndarray, b: np.ndarray, *, over: int = 1) -> np.ndarray:
 
     Args:
         a: (…, m, k) float32; float64 is computed as it comes, to any order.
-        b: (…, k, n) of the same type, with the same axes in front.
+        b: (…, k, n) of the same type, with the same axes in front; float32 numbers may be held in float64.
         over: From 1 to 2⁵³.
 
     Returns:
-        (…, m, n) of the same type.
+        (…, m, n) of a's type.
     """
     if a.dtype == np.float64:
         return np.asarray(a @ b / over)
-    A, B = a.astype(np.float64), b.astype(np.float64)
+    A, B = a.astype(np.float64), b.astype(np.float64, copy=False)
     value = np.asarray(A @ B)
     if over != 1:
         value /= over
@@ -139,8 +139,14 @@ def _nearest_to_sums(terms: np.ndarray, over: int) -> np.ndarray:
     """The nearest float32 to sums of float64 numbers, (sums, terms), divided by a whole number."""
     if terms.size <= _FEW:
         return _exactly(terms, over)
+    terms = _laid(terms)
     bound = _relative(terms.shape[1], over), np.abs(terms).sum(axis=1)
     return nearest(terms.sum(axis=1) / over, bound, lambda places: _closer(terms[places], over))
+
+
+def _laid(terms: np.ndarray) -> np.ndarray:
+    """The same numbers, with those side by side that are computed with at once: along the longer axis."""
+    return np.asarray(terms, order="F" if terms.shape[1] < terms.shape[0] else "C")
 
 
 def _closer(terms: np.ndarray, over: int) -> np.ndarray:
@@ -178,6 +184,7 @@ def _twice_as_precise(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         26(6), algorithm 4.4 and proposition 4.5, with the additions in a tree.
     """
     count = terms.shape[1]
+    terms = _laid(terms)
     left, lost = np.zeros(len(terms)), np.zeros(len(terms))
     while terms.shape[1] > 1:
         if terms.shape[1] % 2:

@@ -180,8 +180,11 @@ def _windows(x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers) -> A
 def _columns(
     x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers, groups: int
 ) -> tuple[Array, tuple[int, ...]]:
-    """What lies in each window, (groups, channels / groups × kernel, images × windows), and their sizes."""
-    found, n = _windows(x, kernel, stride, dilation), len(kernel)
+    """What lies in each window, (groups, channels / groups × kernel, images × windows), and their sizes.
+
+    It is there once for each window that it lies in, so it is float64 before, as sums want it.
+    """
+    found, n = _windows(x.astype(np.float64, copy=False), kernel, stride, dilation), len(kernel)
     sizes = found.shape[2 : 2 + n]
     by_channel = found.transpose(1, *range(2 + n, 2 + 2 * n), 0, *range(2, 2 + n))
     return by_channel.reshape(groups, x.shape[1] // groups * prod(kernel), len(x) * prod(sizes)), sizes
