@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 import torch
 
 from conftest import QUICK
-from reproven import Trained, predict, revive
+from reproven import Trained, predict, revive, tensors
 from reproven.errors import DataError, InvalidInput, RevivalError, StoreError
 from reproven.files.front import predicted
 from reproven.store.registry import Registry
@@ -198,6 +199,16 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
         revive(path)
 
 
+def test_nothing_of_what_was_read_stays_behind(
+    trained: Trained, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for source, form in sources(trained):
+        revive(source, form, tracking_uri=uri)
+        tensors(source, tracking_uri=uri)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_truncated_file_is_named(files: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     whole = (files / "model.pth").read_bytes()
@@ -238,5 +249,5 @@ def test_an_archive_with_an_extra_record_still_runs_nothing(files: Path, tmp_pat
 
 
 def test_a_run_that_no_file_could_be_called_is_looked_up_all_the_same(uri: str) -> None:
-    with pytest.raises(StoreError, match="Cannot find the run a"):
+    with pytest.raises(StoreError, match="runs:/"):
         revive(f"runs:/{'a' * 300}", tracking_uri=uri)

@@ -83,14 +83,15 @@ def tensors(source: str | Path, *, tracking_uri: str | None = None) -> dict[str,
         RevivalError, StoreError: As for `revive`.
     """
     source = str(source)
-    if source.startswith("models:/"):
-        with _store(tracking_uri).fetched(source) as folder:
-            found = models.read_described(folder / "data" / names.MODEL)
-    elif not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
-        found = models.read_described(Path(source))
-    else:
-        with _store(tracking_uri).fetched(source, names.STATE_DICT) as path:
-            found = models.read_described(path)
+    with ExitStack() as fetched:
+        if source.startswith("models:/"):
+            folder = fetched.enter_context(_store(tracking_uri).fetched(source))
+            path = folder / "data" / names.MODEL
+        elif not is_run(source) or (not source.startswith(SCHEME) and Path(source).exists()):
+            path = Path(source)
+        else:
+            path = fetched.enter_context(_store(tracking_uri).fetched(source, names.STATE_DICT))
+        found = models.read_described(path)
     if isinstance(found, dict):
         return found
     return dict(found.tensors if isinstance(found, OwnModel) else found.state_dict())

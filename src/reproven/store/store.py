@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +301,7 @@ class Store:
 
     @contextmanager
     def fetched(self, source: str, path: str | None = None) -> Iterator[Path]:
-        """A run's artifact or a registered model: where it lies if that is here, else a copy for the block.
+        """A copy for the block of a run's artifact or a registered model; a model that is here is read there.
 
         Args:
             source: A run id, `runs:/…` or `models:/…`.
@@ -310,22 +310,22 @@ class Store:
         Raises:
             StoreError: There is none of that name.
         """
-        with tempfile.TemporaryDirectory(prefix="reproven-") as copies:
+        with ExitStack() as kept:
             with asking(f"find {source}", self.uri), bounded_files(), _use_tracking_uri(self.uri):
                 run_id, inner = run_and_path(source)
                 uri = source if source.startswith("models:/") else f"runs:/{run_id}/{inner or path}"
-                into = None if self._is_here(uri, run_id) else copies
+                into = kept.enter_context(_room(uri))
                 try:
                     found = mlflow.artifacts.download_artifacts(uri, dst_path=into, tracking_uri=self.uri)
                 except OSError as error:
                     raise StoreError(f"{uri} is not in {without_credentials(self.uri)}: {error}") from error
             yield Path(found)
 
-    def _is_here(self, uri: str, run_id: str) -> bool:
-        """Whether a run's artifact or a model lies on this machine, so that it is read where it is."""
-        if uri.startswith("models:/"):
-            return folder_of(ModelsArtifactRepository.get_underlying_uri(uri)) is not None
-        return folder_of(self.place_of(run_id)) is not None
+
+def _room(uri: str) -> AbstractContextManager[str | None]:
+    """A folder for what MLflow copies: a run's artifact always, a model where it does not lie here."""
+    is_here = uri.startswith("models:/") and folder_of(ModelsArtifactRepository.get_underlying_uri(uri))
+    return nullcontext() if is_here else tempfile.TemporaryDirectory(prefix="reproven-")
 
 
 def _user() -> str:
