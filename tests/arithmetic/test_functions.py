@@ -125,3 +125,14 @@ def test_what_has_no_value_is_one_nan() -> None:
     with np.errstate(all="ignore"):
         found = functions.log(np.array([-1, np.nan, -np.nan], np.float32))
     assert found.view(np.uint32).tolist() == [0x7FC00000] * 3
+
+
+def test_gelu_of_a_tiny_number_is_the_upper_one_of_two_that_its_half_is_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Below 2⁻¹²⁵ float32 lie 2⁻¹⁴⁹ apart, so that half of an odd one lies half way. No digits are asked."""
+    monkeypatch.delattr(functions, "_ndtr")
+    bits = np.append(np.arange(1, 1 << 24, 4001, dtype=np.uint32), np.uint32((1 << 24) - 1))
+    x = bits.view(np.float32)
+    assert (functions.gelu(x).view(np.uint32) == (bits + 1) // 2).all()
+    assert (functions.gelu(-x) == -(bits // 2).view(np.float32)).all()

@@ -12,6 +12,7 @@ import pytest
 
 from recording import NAMES, digest, record, with_outcome
 from reproven.proof import difference, verdict
+from reproven.proof.difference import Divergence
 from reproven.proof.verdict import Verdict
 from reproven.values.changes import Change
 from reproven.values.record import Record
@@ -241,6 +242,86 @@ def test_each_fact_that_makes_a_question_unfair(fact: str, profile: str, is_unfa
     assert found == ("INCONCLUSIVE" if is_unfair else "DIVERGED")
     assert reasons == ((f"environment.{fact} is b, recorded was a",) if is_unfair else ())
     assert verdict.judge(replace(apart, first=None, changes=(change,)), profile) == ("IDENTICAL", ())
+
+
+def test_operations_without_a_deterministic_form_are_named_beside_what_else_is_unfair() -> None:
+    apart = difference.between(record(), with_outcome(record(), pruned="Worse."))
+    chance = "index_add, scatter, which was allowed, has no deterministic form: results may differ by chance."
+    assert verdict.judge(apart, "native", ["index_add", "scatter"]) == ("INCONCLUSIVE", (chance,))
+    change = Change(name="environment.machine", recorded="a", found="b")
+    assert verdict.judge(replace(apart, changes=(change,)), "native", ["index_add", "scatter"]) == (
+        "INCONCLUSIVE",
+        ("environment.machine is b, recorded was a", chance),
+    )
+    assert verdict.judge(replace(apart, first=None), "native", ["scatter"]) == ("IDENTICAL", ())
+
+
+def test_files_that_were_not_compared_are_told_beside_those_that_were() -> None:
+    same = difference.between(record(), record())
+    assert verdict.words(difference.with_files(same, [], compared=5, skipped=2)) == (
+        "Equal to the bit: losses (6), weights after steps (6), weights after epochs (3), final tensors (2), "
+        "predictions by part (1), errors (1), files (5).",
+        "Not compared, since other code or packages drew them: 2 figures and images.",
+    )
+
+
+PLACES: list[tuple[Divergence, str]] = [
+    (Divergence(what="file", tensor="run.png", recorded="a", found="b"), "the file run.png"),
+    (
+        Divergence(what="start", tensor="initial weights", recorded="a", found="b"),
+        "before the first step, initial weights",
+    ),
+    (
+        Divergence(what="best epoch", recorded="a", found="b"),
+        "after how many epochs the weights stood that were kept",
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "words"), PLACES)
+def test_where_the_first_difference_is_when_it_is_at_no_step(first: Divergence, words: str) -> None:
+    apart = replace(difference.between(record(), record()), first=first)
+    assert verdict.words(apart)[:2] == (
+        f"First difference: {words}: recorded a, now b.",
+        "With what follows from it, there differ: losses (0 of 6), weights after steps (0 of 6), weights "
+        "after epochs (0 of 3), final tensors (0 of 2), predictions by part (0 of 1), errors (0 of 1).",
+    )
+
+
+def test_a_sentence_that_differs_ends_once_and_keeps_its_letters() -> None:
+    first = Divergence(what="failure", recorded="It is no X.", found="AXX")
+    told = verdict.words(replace(difference.between(record(), record()), first=first))[0]
+    assert told == "First difference: how training failed: recorded It is no X, now AXX."
+
+
+@pytest.mark.parametrize(
+    ("others", "words"), [(1, "and 1 more tensor differs"), (2, "and 2 more tensors differ")]
+)
+def test_more_tensors_that_differ_after_the_same_step_are_counted(others: int, words: str) -> None:
+    first = Divergence(
+        what="weights", tensor="a", recorded="a", found="b", step=1, epoch=0, batch=1, others=others
+    )
+    told = verdict.words(replace(difference.between(record(), record()), first=first))[1]
+    assert told == (
+        f"The step's loss agrees, {words}: the update differs, by the gradient, the optimizer, its learning "
+        "rate or its options."
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "when"), [(1, "after step 1"), (0, "after step 0"), (-1, "before the first step")]
+)
+@pytest.mark.parametrize("what", ["weights", "loss"])
+def test_where_tensors_were_digested_at_intervals_the_last_agreement_is_told(
+    what: str, since: int, when: str
+) -> None:
+    first = Divergence(what=what, tensor="a", recorded=1.0, found=2.0, step=3, epoch=1, batch=1, since=since)
+    told = verdict.words(replace(difference.between(record(), record()), first=first))[1]
+    assert told == (
+        f"All tensors are known to agree {when}; wide ones are digested at intervals, and may have come "
+        "apart since. To name the step, replay with --every-step where the run is IDENTICAL, and then that "
+        "replay here."
+    )
 
 
 def test_a_recipe_that_makes_the_recorded_bits_is_told() -> None:

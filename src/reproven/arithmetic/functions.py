@@ -22,6 +22,7 @@ from reproven.arithmetic.rounding import Places, nearest, nearest_to
 #: promise (NumPy's vector forms 4 units in the last place, SciPy's 10⁻¹⁵).
 _CLOSE = 2.0**-45
 _FAR = 1600  # x², from where on e^(−x²/2) is nothing in float32, whatever it is multiplied by
+_TINY = 2.0**-100  # |x|, below which gelu(x) is x/2 and less than 2⁻⁹⁹ of it more
 _DIGITS = 160
 _CERTAIN = 120  # digits that are right whatever was lost on the way
 _DIGITAL = Context(prec=_DIGITS, Emin=-999999, Emax=999999)
@@ -92,10 +93,13 @@ def gelu(x: np.ndarray) -> np.ndarray:
     """x Φ(x), where Φ is the normal distribution's. Source: Hendrycks & Gimpel (2016)."""
     from scipy import special
 
-    def size(X: np.ndarray) -> np.ndarray:
-        return np.abs(X) * (special.ndtr(X) + _moved(X))
+    def near(X: np.ndarray) -> np.ndarray:  # x/2 may lie half way between two float32: then the upper one
+        return np.where(np.abs(X) < _TINY, X / 2 + np.abs(X) * 2.0**-52, X * special.ndtr(X))
 
-    return _nearest(x, lambda X: X * special.ndtr(X), lambda d: d * _ndtr(d), size=size)
+    def size(X: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(X) < _TINY, 0, np.abs(X) * (special.ndtr(X) + _moved(X)))
+
+    return _nearest(x, near, lambda d: d * _ndtr(d), size=size)
 
 
 def gelu_slope(x: np.ndarray) -> np.ndarray:
