@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ROOT
-from forging import copy, edit, flip, reseal
+from forging import copy, edit, flip, forge_recipe, reseal
 from reproven import Recipe
 from reproven.files import manifest
 from reproven.files.models import read_torch, write_torch
@@ -38,6 +38,18 @@ def test_a_sound_record_contradicts_nothing() -> None:
     ]
 
 
+def test_the_files_of_the_manifest_are_passed_through_what_watches_them() -> None:
+    seen: list[tuple[str, manifest.Entry]] = []
+
+    def watch(files: Iterable[tuple[str, manifest.Entry]], total: int) -> list[tuple[str, manifest.Entry]]:
+        seen.extend(files)
+        assert total == len(seen)
+        return seen
+
+    assert contradictions(Evidence("", SHIPPED, None), watch) == []
+    assert dict(seen) == manifest.take(SHIPPED).files
+
+
 def test_a_record_without_a_manifest_is_not_looked_at(own: Path) -> None:
     (own / "manifest.json").unlink()
     assert told(own) == ["manifest.json is not there."]
@@ -63,6 +75,7 @@ SHOWN = Evidence("", SHIPPED, None).snapshot
 RECIPE_SHA256, TABLE_SHA256, SPLIT_SHA256 = (
     SHOWN.tags[f"reproven.{name}.sha256"] for name in ("recipe", "data", "split")
 )
+COMMITTED = SHOWN.tags["mlflow.source.git.commit"]
 IN_JSON: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         "run.json",
@@ -83,6 +96,16 @@ IN_JSON: list[tuple[str, Callable[[Any], Any], str]] = [
         "run.json",
         lambda v: v["tags"].update({"reproven.data.origin": "file:///boston.csv"}),
         f"{SNAPSHOT} reproven.data.origin 'file:///boston.csv', {ELSEWHERE}",
+    ),
+    (
+        "run.json",
+        lambda v: v["tags"].update({"mlflow.source.git.commit": "b" * 40}),
+        f"The record says {COMMITTED}, but {SNAPSHOT} mlflow.source.git.commit {'b' * 40}.",
+    ),
+    (
+        "run.json",
+        lambda v: v["tags"].update({"reproven.failure": "It broke"}),
+        f"The record says None, but {SNAPSHOT} reproven.failure It broke.",
     ),
     (
         "run.json",
@@ -134,6 +157,63 @@ def test_a_value_that_another_file_contradicts_is_told(
     edit(own / name, change)
     reseal(own)
     assert told(own) == [words]
+
+
+def test_a_commit_is_shown_by_who_publishes_one_though_the_record_has_none(own: Path) -> None:
+    edit(own / "inputs.json", lambda value: value["code"].update(commit=None))
+    reseal(own)
+    assert told(own) == []
+
+
+def test_what_a_replay_tells_of_its_end_is_not_held_against_its_record(own: Path) -> None:
+    tags = {"reproven.failure": "It broke.", "reproven.best_epoch": "3", "reproven.replay.of": "0" * 32}
+    edit(own / "run.json", lambda value: value["tags"].update(tags))
+    reseal(own)
+    assert told(own) == []
+
+
+@pytest.fixture
+def named(own: Path) -> Path:
+    """A record whose recipe names a function of the user's own, in a file that lies beside it."""
+    (own / "own").mkdir()
+    (own / "own" / "measures.py").write_text("score = 1")
+    files = {"measures.py": manifest.file_sha256(own / "own" / "measures.py")}
+    edit(own / "inputs.json", lambda value: value.update(own={"files": files}))
+    forge_recipe(own, metrics=("measures:score",))
+    edit(own / "run.json", lambda value: value["params"].update(metrics="measures:score"))
+    reseal(own)
+    return own
+
+
+def test_sources_of_one_s_own_are_held_against_the_record(named: Path) -> None:
+    path = named / "own" / "measures.py"
+    was = manifest.file_sha256(path)
+    assert told(named) == []
+    path.write_text("score = 2")
+    (named / "own" / "more.py").write_text("")
+    reseal(named)
+    now, more = manifest.file_sha256(path), manifest.file_sha256(named / "own" / "more.py")
+    assert told(named) == [
+        f"own/measures.py has the digest {now}, but the record's own code says {was}.",
+        f"own/more.py has the digest {more}, but the record's own code says None.",
+    ]
+    path.unlink()
+    (named / "own" / "more.py").unlink()
+    reseal(named)
+    assert told(named) == [f"own/measures.py has the digest None, but the record's own code says {was}."]
+
+
+def test_the_tag_of_one_s_own_sources_is_held_against_the_record_where_there_is_one(named: Path) -> None:
+    digest = Evidence("", named, None).record.inputs.own
+    assert digest is not None
+    edit(named / "run.json", lambda value: value["tags"].update({"reproven.own.sha256": digest.sha256}))
+    reseal(named)
+    assert told(named) == []
+    edit(named / "run.json", lambda value: value["tags"].update({"reproven.own.sha256": "0" * 64}))
+    reseal(named)
+    assert told(named) == [
+        f"The record has the digest {digest.sha256}, but {SNAPSHOT} reproven.own.sha256 {'0' * 64}."
+    ]
 
 
 def test_a_standardisation_that_is_no_json_is_told(own: Path) -> None:
