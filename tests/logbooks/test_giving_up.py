@@ -8,16 +8,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from forging import Stopped, stop_before
 from reproven import Recipe, audit, doctor, resume, train
-from reproven.logbooks import shelf
+from reproven.logbooks import delivery, journal, shelf
 from reproven.logbooks.logbook import Logbook
 from reproven.store.open_run import Run
 
 RECIPE = Recipe(epochs=2)
+
+
+def join_those_that_give_up() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "reproven-giving-up":
+            thread.join()
 
 
 class Gate:
@@ -28,9 +35,7 @@ class Gate:
 
     def open(self) -> None:
         self._open.set()
-        for thread in threading.enumerate():
-            if thread.name == "reproven-giving-up":
-                thread.join()
+        join_those_that_give_up()
 
     def hold(self) -> None:
         self.reached.set()
@@ -79,6 +84,25 @@ def test_a_logbook_that_is_removed_stays_removed(gate: Gate, own: str) -> None:
     gate.open()
     assert not book.path.exists()
     assert list(doctor(tracking_uri=own)) == []
+
+
+def test_a_journal_is_read_before_its_logbook_is_let_go_or_not_at_all(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who removes a logbook next takes nothing away from a thread that has just found its journal."""
+    read, removed = journal.read, threading.Event()
+
+    def late(path: Path, position: int, limit: int) -> Any:
+        if threading.current_thread().name == "reproven-giving-up":
+            removed.wait(2 * delivery._SECONDS_TO_STOP)
+        return read(path, position, limit)
+
+    monkeypatch.setattr(journal, "read", late)
+    book = cut_off(own)
+    book.remove()
+    removed.set()
+    join_those_that_give_up()
+    assert not book.path.exists()
 
 
 def test_a_resumed_run_waits_for_what_is_still_said_of_it(gate: Gate, uri: str) -> None:

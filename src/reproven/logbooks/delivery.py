@@ -101,19 +101,19 @@ class Delivery:
     def _note(self, **what: object) -> None:
         for name, value in what.items():
             setattr(self._sent, name, value)
-        with self._writing():
+        with self._holding(), self._book.writing():
             self._book.keep(self._sent)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Holds the pen: what is written in the block is there before `let_go` returns, or not at all."""
-        with self._pen, self._book.writing():
+    def _holding(self) -> Iterator[None]:
+        """Holds the logbook: what the block does to it is done before `let_go` returns, or not begun."""
+        with self._pen:
             if self._is_over:
                 raise _LetGo
             yield
 
     def let_go(self) -> None:
-        """Ends the delivery: whoever is still at it, in another thread, writes no more to the logbook."""
+        """Ends the delivery: who is still at it, in another thread, writes no more and reads no journal."""
         with self._pen:
             self._is_over = True
 
@@ -135,11 +135,12 @@ class Delivery:
             StoreError: The store refuses; what it has taken is noted.
             RecordError: The journal is broken.
         """
-        plan, self._sent = self._plan, self._book.sent  # of which another process may have sent some
+        with self._holding():
+            self._sent = self._book.sent  # another process may have sent some
         if not self._sent.described:
-            self.run.describe(params=plan.params, tags=self._tags)
-            if plan.datasets:
-                self.run.log_datasets(plan.datasets)
+            self.run.describe(params=self._plan.params, tags=self._tags)
+            if self._plan.datasets:
+                self.run.log_datasets(self._plan.datasets)
             self._note(described=True)
         while (end := self._send_piece()) != self._sent.position:
             self._note(position=end)
@@ -147,16 +148,15 @@ class Delivery:
 
     def _send_piece(self) -> int:
         """Sends the next lines of the journal, and returns the position after them."""
-        if not self._book.journal.exists():
-            return self._sent.position
-        lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
+        with self._holding():
+            if not self._book.journal.exists():
+                return self._sent.position
+            lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
         self.run.log_rows(list(journal.rows(lines)))
         looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
-        with self._writing():
+        with self._holding(), self._book.writing():
             for place, moment, found, *epochs in looks:
-                stood = (
-                    epochs[0] if epochs else place
-                )  # those that are kept come after the last, and say when
+                stood = epochs[0] if epochs else place  # those kept come after the last, and say when
                 pictures.weights(self._book.files, place, stood, moment, found, owner=self._book.id)
         return end
 
@@ -240,7 +240,7 @@ class Delivery:
         has_record = (folder / names.OUTCOME).exists()  # a verdict without training has none to seal
         if has_record and not (folder / names.MANIFEST).exists():
             said = replace(self._store.snapshot(self.run.id), status=end.status, end_time=end_time)
-            with self._writing():
+            with self._holding(), self._book.writing():
                 disk.write_text(folder / names.SNAPSHOT, said.text())
                 manifest.write(folder, manifest.take(folder))
         self._upload()
@@ -326,7 +326,7 @@ def _give_up(delivery: Delivery, book: Logbook, status: str) -> None:
     """Tells the store what is there of a training that was cut off, if it listens within a moment.
 
     A process that is told to stop does not wait for a store that hangs. So a thread tells it; when this
-    returns, that has ended, or touches the logbook no more and ends with the answer that it waits for.
+    returns, that has ended, or leaves the logbook and ends with the answer that it waits for.
     """
 
     def tell() -> None:

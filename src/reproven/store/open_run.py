@@ -155,9 +155,9 @@ class Run:
         Returns:
             The paths that were uploaded.
         """
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-        new = [name for name, path in files.items() if name not in done and not _is_unfinished(path)]
         with asking(f"upload artifacts of the run {self.id}", self.uri):
+            files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+            new = [name for name, path in files.items() if name not in done and not _is_unfinished(path)]
             for name in new:
                 self.client.log_artifact(self.id, str(files[name]), str(Path(name).parent).strip(".") or None)
         return new
