@@ -246,8 +246,11 @@ def test_each_fact_that_makes_a_question_unfair(fact: str, profile: str, is_unfa
 
 def test_operations_without_a_deterministic_form_are_named_beside_what_else_is_unfair() -> None:
     apart = difference.between(record(), with_outcome(record(), pruned="Worse."))
-    chance = "index_add, scatter, which was allowed, has no deterministic form: results may differ by chance."
-    assert verdict.judge(apart, "native", ["index_add", "scatter"]) == ("INCONCLUSIVE", (chance,))
+    one = "scatter, which was allowed, has no deterministic form: results may differ by chance."
+    assert verdict.judge(apart, "native", ["scatter"]) == ("INCONCLUSIVE", (one,))
+    chance = (
+        "index_add, scatter, which were allowed, have no deterministic form: results may differ by chance."
+    )
     change = Change(name="environment.machine", recorded="a", found="b")
     assert verdict.judge(replace(apart, changes=(change,)), "native", ["index_add", "scatter"]) == (
         "INCONCLUSIVE",

@@ -120,7 +120,10 @@ def judge(
     reasons = tuple(change_words(change) for change in found.changes if change.name in unfair)
     if nondeterministic:
         which = ", ".join(nondeterministic)
-        reasons += (f"{which}, which was allowed, has no deterministic form: results may differ by chance.",)
+        was, has = ("was", "has") if len(nondeterministic) == 1 else ("were", "have")
+        reasons += (
+            f"{which}, which {was} allowed, {has} no deterministic form: results may differ by chance.",
+        )
     return (INCONCLUSIVE if reasons else DIVERGED), reasons
 
 
