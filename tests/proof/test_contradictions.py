@@ -70,6 +70,12 @@ def test_each_file_that_cannot_be_read_is_told_once_and_the_rest_is_looked_at(ow
     assert told(own)[0].startswith("histograms.json has changed: ")
 
 
+def test_a_manifest_that_was_made_without_a_file_of_every_record_is_told(own: Path) -> None:
+    (own / "histograms.json").unlink()
+    reseal(own)
+    assert told(own) == ["manifest.json does not list histograms.json, which such a record has."]
+
+
 SNAPSHOT, ELSEWHERE = "run.json says", "but a run that travels names no place of a machine."
 SHOWN = Evidence("", SHIPPED, None).snapshot
 RECIPE_SHA256, TABLE_SHA256, SPLIT_SHA256 = (
