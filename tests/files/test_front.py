@@ -15,6 +15,7 @@ from torch import nn
 
 from bringing import bring, forgotten
 from reproven import trust
+from reproven.arithmetic.profiles import meanwhile
 from reproven.errors import DataError, OwnCodeError, RevivalError
 from reproven.files.columns import CATEGORY, DATE, NUMBER, Column, Schema
 from reproven.files.front import (
@@ -245,14 +246,23 @@ def test_an_answer_is_named_as_the_targets_are() -> None:
     assert told.columns.tolist() == ["price", "rent"]
     assert told.to_numpy().tolist() == made[:, :2].tolist()
     one = Front({"schema": OF_NUMBERS.text()}, features=("size", "town"), target="price")
-    assert answer(one.before(nn.Identity()), made[:, 0]) is not None
-    assert np.array_equal(np.asarray(answer(one.before(nn.Identity()), made[:, 0])), made[:, 0])
+    numbers_alone = answer(one.before(nn.Identity()), made[:, 0])
+    assert isinstance(numbers_alone, np.ndarray)
+    assert np.array_equal(numbers_alone, made[:, 0])
 
 
-def test_predictions_are_those_of_the_profile() -> None:
+def test_predictions_are_those_of_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     model, raw = classifier(), np.array([[3.0, 0.0], [1.0, 2.0]])
+    asked: list[str | None] = []
+
+    def noted(profile: str | None) -> Any:
+        asked.append(profile)
+        return meanwhile(profile)
+
+    monkeypatch.setattr("reproven.files.front.meanwhile", noted)
     for profile in (None, "portable", "native"):
         assert np.allclose(predicted(model, raw, profile), model(torch.from_numpy(raw)).detach().numpy())
+    assert asked == [None, "portable", "native"]
     assert np.array_equal(predicted(model, raw), predicted(model, raw, "portable"))
 
 

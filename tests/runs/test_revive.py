@@ -249,5 +249,5 @@ def test_an_archive_with_an_extra_record_still_runs_nothing(files: Path, tmp_pat
 
 
 def test_a_run_that_no_file_could_be_called_is_looked_up_all_the_same(uri: str) -> None:
-    with pytest.raises(StoreError, match="runs:/"):
+    with pytest.raises(StoreError, match="Cannot find runs:/aaa"):
         revive(f"runs:/{'a' * 300}", tracking_uri=uri)
