@@ -338,6 +338,12 @@ def test_another_reason_for_the_same_end_is_a_difference(name: str) -> None:
     assert difference.between(one, other).first == expected
 
 
+def test_another_best_epoch_is_told_with_both() -> None:
+    one, other = (with_outcome(record(), best_epoch=epoch) for epoch in (1, 2))
+    expected = Divergence(what="best epoch", recorded="1", found="2")
+    assert difference.between(one, other).first == expected
+
+
 @pytest.mark.parametrize(("changed", "expected"), EXACT)
 def test_a_difference_is_told_with_its_place_and_both_values(
     changed: dict[str, Any], expected: Divergence
@@ -357,6 +363,8 @@ def test_of_files_that_differ_the_first_is_named_and_all_are_counted() -> None:
     assert apart == replace(same, first=first, counts=counts, skipped=2)
     counts = (*same.counts, Count(what="files", differ=0, compared=5))
     assert difference.with_files(same, [], compared=5, skipped=0) == replace(same, counts=counts)
+    pruned = difference.between(record(), with_outcome(record(), pruned="Worse."))
+    assert difference.with_files(pruned, [], compared=5, skipped=0).first == pruned.first is not None
 
 
 @pytest.mark.parametrize(
