@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from reproven.files import pickles
+from hostile import saved
+from reproven.files import archive, pickles
 from reproven.files.described import SET, not_kept, state_of
 from reproven.files.pickles import Made, Named
 
@@ -19,8 +18,7 @@ def test_buffers_that_are_not_kept_are_those_that_torch_leaves_out() -> None:
     model = nn.Module()
     for name, kept in {"mean": True, "scratch": False, "mask": False}.items():
         model.register_buffer(name, torch.zeros(2), persistent=kept)
-    torch.save(model, file := io.BytesIO())
-    state = state_of(pickles.read(_pickle_in(file)), "the model")
+    state = state_of(pickles.read(archive.records(saved(model))["data.pkl"]), "the model")
     assert not_kept(state) == {"scratch", "mask"} == {*dict(model.named_buffers())} - {*model.state_dict()}
 
 
@@ -43,10 +41,3 @@ def test_what_is_no_set_of_names_names_no_buffers(said: Any, names: set[str]) ->
 
 def test_a_state_without_the_set_names_no_buffers() -> None:
     assert not_kept({}) == set()
-
-
-def _pickle_in(file: io.BytesIO) -> bytes:
-    """The pickle of an archive that torch.save wrote."""
-    with zipfile.ZipFile(file) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        return archive.read(name)
