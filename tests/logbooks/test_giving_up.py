@@ -14,7 +14,7 @@ import pytest
 
 from forging import Stopped, stop_before
 from reproven import Recipe, audit, doctor, resume, train
-from reproven.logbooks import delivery, journal, shelf
+from reproven.logbooks import journal, patience, shelf
 from reproven.logbooks.logbook import Logbook
 from reproven.store.open_run import Run
 
@@ -94,7 +94,7 @@ def test_a_journal_is_read_before_its_logbook_is_let_go_or_not_at_all(
 
     def late(path: Path, position: int, limit: int) -> Any:
         if threading.current_thread().name == "reproven-giving-up":
-            removed.wait(2 * delivery._SECONDS_TO_STOP)
+            removed.wait(2 * patience._SECONDS)
         return read(path, position, limit)
 
     monkeypatch.setattr(journal, "read", late)

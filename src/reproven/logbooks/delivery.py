@@ -7,17 +7,15 @@ the manifest asks for the digests of tensors.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from reproven.errors import Deleted, Gone, ReprovenError, StoreError
+from reproven.errors import Deleted, Gone, StoreError
 from reproven.files import disk, manifest, names
-from reproven.logbooks import journal, pictures
+from reproven.logbooks import journal, patience, pictures
 from reproven.logbooks.journal import WEIGHTS
 from reproven.logbooks.logbook import UNKNOWN, End, Logbook
 from reproven.store.address import without_credentials
@@ -29,7 +27,6 @@ from reproven.values.metrics import last_errors, read_metrics
 
 _SECONDS_BETWEEN_BEATS = 30.0
 _LARGEST_PIECE = 1 << 16  # bytes of the journal at a time; about as many rows as one batch takes
-_SECONDS_TO_STOP = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +64,10 @@ class Delivery:
     """
 
     def __init__(self, book: Logbook, store: Store) -> None:
-        _await_earlier(book)
+        patience.await_earlier(book.id)
         self._book, self._store = book, store
         self._plan, self._sent = book.plan, book.sent
-        self._is_over, self._pen = False, threading.Lock()
-        self._beaten = -math.inf
+        self._pen, self._beaten = patience.Pen(), -math.inf
         self.run = self._open()
 
     def _open(self) -> Run:
@@ -101,21 +97,13 @@ class Delivery:
     def _note(self, **what: object) -> None:
         for name, value in what.items():
             setattr(self._sent, name, value)
-        with self._holding(), self._book.writing():
+        with self._writing():
             self._book.keep(self._sent)
 
     @contextmanager
-    def _holding(self) -> Iterator[None]:
-        """Holds the logbook: what the block does to it is done before `let_go` returns, or not begun."""
-        with self._pen:
-            if self._is_over:
-                raise _LetGo
+    def _writing(self) -> Iterator[None]:
+        with self._pen.held(), self._book.writing():
             yield
-
-    def let_go(self) -> None:
-        """Ends the delivery: who is still at it, in another thread, writes no more and reads no journal."""
-        with self._pen:
-            self._is_over = True
 
     @property
     def _tags(self) -> dict[str, str]:
@@ -135,7 +123,7 @@ class Delivery:
             StoreError: The store refuses; what it has taken is noted.
             RecordError: The journal is broken.
         """
-        with self._holding():
+        with self._pen.held():
             self._sent = self._book.sent  # another process may have sent some
         if not self._sent.described:
             self.run.describe(params=self._plan.params, tags=self._tags)
@@ -148,13 +136,13 @@ class Delivery:
 
     def _send_piece(self) -> int:
         """Sends the next lines of the journal, and returns the position after them."""
-        with self._holding():
+        with self._pen.held():
             if not self._book.journal.exists():
                 return self._sent.position
             lines, end = journal.read(self._book.journal, self._sent.position, _LARGEST_PIECE)
         self.run.log_rows(list(journal.rows(lines)))
         looks = [line[1:] for line in lines if line[0] == WEIGHTS and self._plan.figures]
-        with self._holding(), self._book.writing():
+        with self._writing():
             for place, moment, found, *epochs in looks:
                 stood = epochs[0] if epochs else place  # those kept come after the last, and say when
                 pictures.weights(self._book.files, place, stood, moment, found, owner=self._book.id)
@@ -170,6 +158,20 @@ class Delivery:
         if time.monotonic() - self._beaten > _SECONDS_BETWEEN_BEATS:
             self._beaten = time.monotonic()
             self.run.describe(params={}, tags={HEARTBEAT: f"{time.time():.0f}"})
+
+    def give_up(self, status: str) -> None:
+        """Tells the store what is there of a training that was cut off, and how it ended; then it is over.
+
+        Args:
+            status: MLflow's, FAILED or KILLED.
+        """
+
+        def tell() -> None:
+            if self.is_needed:  # else it was stopped once everything was there
+                self.run.end(status)
+                self.send()
+
+        patience.tell(self._book.id, tell, self._pen)
 
     def finish(self) -> Delivered:
         """Sends the rest of a training that is over: model, version, snapshot, manifest; the run then ends.
@@ -240,7 +242,7 @@ class Delivery:
         has_record = (folder / names.OUTCOME).exists()  # a verdict without training has none to seal
         if has_record and not (folder / names.MANIFEST).exists():
             said = replace(self._store.snapshot(self.run.id), status=end.status, end_time=end_time)
-            with self._holding(), self._book.writing():
+            with self._writing():
                 disk.write_text(folder / names.SNAPSHOT, said.text())
                 manifest.write(folder, manifest.take(folder))
         self._upload()
@@ -291,7 +293,7 @@ def begun(book: Logbook, store: Store | None, *, is_new: bool) -> Iterator[None]
     except StoreError:  # it was trained, and waits for `sync`
         raise
     except BaseException as error:
-        _give_up(delivery, book, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        delivery.give_up("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 
 
@@ -312,39 +314,3 @@ def deliver(book: Logbook, store: Store) -> Delivered:
         ) from error
     book.remove()
     return found
-
-
-class _LetGo(ReprovenError):
-    """A delivery goes on in a thread that nobody waits for any more: it ends."""
-
-
-#: The threads that tell a store of a training that was cut off, by the logbook's id.
-_giving_up: dict[str, threading.Thread] = {}
-
-
-def _give_up(delivery: Delivery, book: Logbook, status: str) -> None:
-    """Tells the store what is there of a training that was cut off, if it listens within a moment.
-
-    A process that is told to stop does not wait for a store that hangs. So a thread tells it; when this
-    returns, that has ended, or leaves the logbook and ends with the answer that it waits for.
-    """
-
-    def tell() -> None:
-        with contextlib.suppress(ReprovenError):  # `sync` and `doctor` do it later
-            if delivery.is_needed:  # else it was stopped once everything was there
-                delivery.run.end(status)
-                delivery.send()
-
-    thread = threading.Thread(target=tell, name="reproven-giving-up", daemon=True)
-    _giving_up[book.id] = thread
-    thread.start()
-    thread.join(_SECONDS_TO_STOP)
-    delivery.let_go()
-    if not thread.is_alive():
-        del _giving_up[book.id]
-
-
-def _await_earlier(book: Logbook) -> None:
-    """Waits until no thread of this process still talks to the store about the same run."""
-    if (thread := _giving_up.pop(book.id, None)) is not None:
-        thread.join()
