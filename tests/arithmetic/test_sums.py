@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from itertools import starmap
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +107,43 @@ def test_sums_half_way_between_two_float32_go_where_what_is_left_of_them_points(
     a = np.array(terms, np.float32)
     with np.errstate(over="ignore"):
         assert total(a, [1]).tobytes() == exact(a, np.ones((3, 1), np.float32)).tobytes()
+
+
+def test_sums_of_short_numbers_are_seen_to_be_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pixels, say: many lie half way between two float32, and to look at each would take long."""
+    draw = np.random.default_rng(4)
+    a = draw.uniform(0.25, 0.5, (6, 100)).astype(np.float32)
+    b = (draw.integers(0, 17, (100, 8)) / 16).astype(np.float32)
+    b[:, 0] = 0
+    a[:, 1] = 0
+    monkeypatch.setattr(sums, "_bound", lambda *_: (np.inf,))
+    looks, looked_at = sums._nearest_to_sums, []
+
+    def looking(*given: Any) -> np.ndarray:
+        looked_at.append(given)
+        return looks(*given)
+
+    monkeypatch.setattr(sums, "_nearest_to_sums", looking)
+    for smallest, times in ((1, 0), (2.0**-20, 0), (2.0**-21, 1)):  # with the last, 50 is more than 2⁵³ steps
+        a[0, 0] = smallest + smallest * 2.0**-23
+        for given in (a, -a):
+            looked_at.clear()
+            assert product(given, b).tobytes() == exact(given, b).tobytes()
+            assert len(looked_at) == times
+    a[1, 2], a[2, 3] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        product(a, b)
+    assert len(looked_at) == 2
+
+
+def test_a_thread_s_memory_is_no_result_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sums, "_KEPT", range(10**6))
+    pairs = [pair(kind, (5, n, 4)) for n in (13, 40) for kind in KINDS] * 3
+    orders = [(np.asfortranarray(a), b.T.copy().T) for a, b in pairs] + pairs
+    orders += [(np.flip(a, 1), np.flip(b, 0)) for a, b in pairs]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda both: product(*both), orders))
+    assert [one.tobytes() for one in found] == [one.tobytes() for one in starmap(exact, pairs)] * 3
 
 
 def test_what_is_infinite_or_none_shows_where_it_is_and_nowhere_else() -> None:

@@ -9,9 +9,10 @@ Source of the bounds: Higham (2002), "Accuracy and Stability of Numerical Algori
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
-from math import fsum, inf, nextafter, prod, sqrt
+from math import fsum, inf, isfinite, nextafter, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,31 @@ from reproven.arithmetic.rounding import Bound, Places, U, nearest, nearest_to
 
 _SLACK = 1 + 1e-6  # of bounds that are themselves computed in float64
 _SMALL = 1 << 16  # multiplications, up to which one bound for all results is cheaper than one for each
-_FEW = 1 << 12  # numbers, up to which sums are cheaper to take one by one
+_FEW = 1 << 11  # numbers, up to which sums are cheaper to take one by one
+_LOOKS = 8  # at a number cost about as much as to look whether it is zero
 _AT_ONCE = 1 << 20  # numbers that are looked at more closely at a time
+_KEPT = range(1 << 14, 1 << 22)  # numbers: of arrays for which memory is asked once and not every time
+_rooms = threading.local()
 
 
-def product(a: np.ndarray, b: np.ndarray, *, over: int = 1) -> np.ndarray:
+def product(a: np.ndarray, b: np.ndarray, *, over: int = 1, lengths: np.ndarray | None = None) -> np.ndarray:
     """Products of matrices, over a whole number: Σₖ a[…, m, k] b[…, k, n] / over, each the nearest float32.
 
     Args:
         a: (…, m, k) float32; float64 is computed as it comes, to any order.
         b: (…, k, n) of the same type, with the same axes in front; float32 numbers may be held in float64.
         over: From 1 to 2⁵³.
+        lengths: Of b's columns, √Σₖ b², (…, n), or more; None looks at all of b for them.
 
     Returns:
         (…, m, n) of a's type.
     """
     if a.dtype == np.float64:
         return np.asarray(a @ b / over)
-    A, B = a.astype(np.float64), b.astype(np.float64, copy=False)
-    value = np.asarray(A @ B)
+    A, B, value = _multiplied(a, b)
     if over != 1:
         value /= over
-    return nearest(value, _bound(A, B, over), lambda places: _refined(A, B, over, places))
+    return nearest(value, _bound(A, B, over, lengths), lambda places: _refined(value, A, B, over, places))
 
 
 def total(x: np.ndarray, axes: Sequence[int] | None = None, *, over: int = 1) -> np.ndarray:
@@ -90,13 +94,47 @@ def gathered(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
     return found.reshape(count, *values.shape[1:])
 
 
-def _bound(A: np.ndarray, B: np.ndarray, over: int) -> Bound:
+def _multiplied(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both matrices in float64, and about their product; until the thread multiplies large ones again."""
+    if a.size not in _KEPT and b.size not in _KEPT:
+        A, B = a.astype(np.float64), b.astype(np.float64, copy=False)
+        return A, B, np.asarray(A @ B)
+    A, B = _wide("a", a), _wide("b", b)
+    return A, B, np.matmul(A, B, out=_room("value", (*a.shape[:-1], b.shape[-1])))
+
+
+def _wide(name: str, x: np.ndarray) -> np.ndarray:
+    """The same numbers in float64, one after the other as they are in x."""
+    if x.dtype == np.float64:
+        return x
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    wide = _room(name, tuple(x.shape[axis] for axis in order)).transpose(np.argsort(order))
+    np.copyto(wide, x)
+    return wide
+
+
+def _room(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of float64 to be written; a thread gets the same memory again under the same name.
+
+    New memory is slow to be written at first: a large product may wait as long for it as for its sums.
+    """
+    size = prod(shape)
+    if size not in _KEPT:
+        return np.empty(shape)
+    room = getattr(_rooms, name, None)
+    if room is None or room.size < size:
+        room = np.empty(size)
+        setattr(_rooms, name, room)
+    return room[:size].reshape(shape)
+
+
+def _bound(A: np.ndarray, B: np.ndarray, over: int, lengths: np.ndarray | None) -> Bound:
     """How far computed products are from exact ones: by Σ |a b| at most, which Cauchy and Schwarz bound."""
     relative = _relative(A.shape[-1], over)
     if A.size * B.shape[-1] <= _SMALL:
         return (relative * sqrt(_squares(A) * _squares(B)),)
     rows = np.sqrt(np.einsum("...mk,...mk->...m", A, A))
-    columns = np.sqrt(np.einsum("...kn,...kn->...n", B, B))
+    columns = np.sqrt(np.einsum("...kn,...kn->...n", B, B)) if lengths is None else lengths
     return relative * rows[..., :, None], columns[..., None, :]
 
 
@@ -110,19 +148,38 @@ def _squares(x: np.ndarray) -> float:
     return float(np.dot(flat, flat))
 
 
-def _refined(A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndarray:
-    """The nearest float32 to some results, looked at one by one."""
+def _refined(value: np.ndarray, A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndarray:
+    """The nearest float32 to some results, looked at one by one, or seen to be what they come close to."""
+    terms = len(places[0]) * A.shape[-1]
+    if over == 1 and terms > A.size + B.size and _lose_nothing(A, B):
+        return value[places].astype(np.float32)
     found = np.zeros(len(places[0]), np.float32)
     left = np.arange(len(found))
-    if len(found) * A.shape[-1] > A.size + B.size:
+    if terms > _LOOKS * (A.size + B.size):
         left = left[_meet(A, B, places)]
     every = max(1, _AT_ONCE // A.shape[-1])
     for start in range(0, len(left), every):
         some = left[start : start + every]
         *at, row, column = (one[some] for one in places)
-        terms = A[(*at, row)] * B.swapaxes(-1, -2)[(*at, column)]
-        found[some] = _nearest_to_sums(terms, over)
+        added = A[(*at, row)] * B.swapaxes(-1, -2)[(*at, column)]
+        found[some] = _nearest_to_sums(added, over)
     return found
+
+
+def _lose_nothing(A: np.ndarray, B: np.ndarray) -> bool:
+    """Whether all sums are exact, in any order: none comes to 2⁵³ of the steps that all terms are made of.
+
+    Then many may lie half way between two float32; so it is where one matrix holds pixels or counts.
+    """
+    most = A.shape[-1] * float(np.abs(A).max()) * float(np.abs(B).max())
+    return isfinite(most) and most < 2**53 * _step(A) * _step(B)
+
+
+def _step(x: np.ndarray) -> float:
+    """A power of two that all numbers are whole multiples of, as large as there is."""
+    mantissa, exponent = np.frexp(x[x != 0])
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    return float(np.ldexp((whole & -whole).astype(np.float64), exponent - 53).min(initial=inf))
 
 
 def _meet(A: np.ndarray, B: np.ndarray, places: Places) -> np.ndarray:
@@ -140,8 +197,21 @@ def _nearest_to_sums(terms: np.ndarray, over: int) -> np.ndarray:
     if terms.size <= _FEW:
         return _exactly(terms, over)
     terms = _laid(terms)
-    bound = _relative(terms.shape[1], over), np.abs(terms).sum(axis=1)
-    return nearest(terms.sum(axis=1) / over, bound, lambda places: _closer(terms[places], over))
+    value, depth = _in_a_tree(terms)
+    bound = _relative(depth + 1, over), np.abs(terms).sum(axis=1)
+    return nearest(value / over, bound, lambda places: _closer(terms[places], over))
+
+
+def _in_a_tree(terms: np.ndarray) -> tuple[np.ndarray, int]:
+    """Sums in which no number is added more often than that: the first half of them takes the second."""
+    depth = 0
+    while (count := terms.shape[1]) > 1:
+        half = count // 2
+        added = np.empty_like(terms[:, half:])
+        np.add(terms[:, :half], terms[:, -half:], out=added[:, :half])
+        added[:, half:] = terms[:, half:-half]
+        terms, depth = added, depth + 1
+    return terms[:, 0], depth
 
 
 def _laid(terms: np.ndarray) -> np.ndarray:
@@ -150,6 +220,8 @@ def _laid(terms: np.ndarray) -> np.ndarray:
 
 
 def _closer(terms: np.ndarray, over: int) -> np.ndarray:
+    if terms.size <= _FEW:
+        return _exactly(terms, over)
     value, error = _twice_as_precise(terms)
     if over != 1:
         value = value / over
@@ -171,30 +243,31 @@ def _nearest_to_sum(terms: list[float], over: int) -> np.float32:
     value = fsum(terms) / over
     error = 2 * U * abs(value)
     low, high = np.float32(value - error), np.float32(value + error)
-    return high if low == high else nearest_to(sum(map(Fraction, terms), Fraction()) / over)
+    return high if low == high else nearest_to(_whole(terms) / over)
+
+
+def _whole(terms: list[float]) -> Fraction:
+    """The exact sum, by parts: each is the float64 nearest to what the parts before leave."""
+    parts: list[float] = []
+    while part := fsum([*terms, *(-one for one in parts)]):
+        parts.append(part)
+    return sum(map(Fraction, parts), Fraction())
 
 
 def _twice_as_precise(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums as if computed in twice the precision, and how far they are from the exact ones at most.
 
-    What each addition loses is a number itself; where none loses anything, as is usual for sums of numbers
-    of about one size, the sum is exact, though it may lie half way between two float32.
+    What numbers are above a step, which is one for all of a sum, is added without loss. If nothing is below,
+    as is usual for numbers of about one size, the sum is exact, though maybe half way between two float32.
 
-    Source: Ogita, Rump & Oishi (2005), "Accurate sum and dot product", SIAM Journal on Scientific Computing
-        26(6), algorithm 4.4 and proposition 4.5, with the additions in a tree.
+    Source: Rump, Ogita & Oishi (2008), "Accurate floating-point summation part I: faithful rounding",
+        SIAM Journal on Scientific Computing 31(1), algorithm 3.2.
     """
-    count = terms.shape[1]
-    terms = _laid(terms)
-    left, lost = np.zeros(len(terms)), np.zeros(len(terms))
-    while terms.shape[1] > 1:
-        if terms.shape[1] % 2:
-            terms = np.concatenate([terms, np.zeros((len(terms), 1))], axis=1)
-        half = terms.shape[1] // 2
-        a, b = terms[:, :half], terms[:, half:]
-        terms = a + b
-        of_b = terms - a
-        rest = (a - (terms - of_b)) + (b - of_b)
-        left += rest.sum(axis=1)
-        lost += np.abs(rest).sum(axis=1)
-    value = terms[:, 0] + left if count else left
-    return value, np.where(lost > 0, U * np.abs(value) + 2 * count * U * lost, 0)
+    terms, count = _laid(terms), terms.shape[1]
+    _, exponent = np.frexp(np.abs(terms).max(axis=1, initial=0))
+    beyond = np.ldexp(1.0, exponent + (count + 1).bit_length())[:, None]  # any sum of them
+    above = beyond + terms - beyond
+    below = terms - above
+    value = above.sum(axis=1) + below.sum(axis=1)
+    lost = np.abs(below).sum(axis=1)
+    return value, np.where(lost > 0, U * np.abs(value) + count * U * lost, 0)

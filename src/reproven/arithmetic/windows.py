@@ -42,9 +42,8 @@ def convolved(
         (images, outputs, *sizes).
     """
     kernel = weight.shape[2:]
-    columns, sizes = _columns(_padded(x, [(p, p) for p in padding]), kernel, stride, dilation, groups)
     by_group = weight.reshape(groups, weight.shape[0] // groups, -1)
-    found = _images(product(by_group, columns), len(x), sizes)
+    found = _weighted(by_group, _padded(x, [(p, p) for p in padding]), kernel, stride, dilation)
     return found if bias is None else found + bias.reshape(-1, *[1] * len(kernel))
 
 
@@ -66,7 +65,9 @@ def convolved_slope(
     if wanted[1]:
         columns, _ = _columns(_padded(x, [(p, p) for p in padding]), kernel, stride, dilation, groups)
         by_group = np.moveaxis(grad, 1, 0).reshape(groups, grad.shape[1] // groups, -1)
-        of_weight = product(by_group, columns.swapaxes(1, 2)).reshape(weight.shape)
+        of_channels = np.square(x, dtype=np.float64).sum((0, *range(2, x.ndim)))  # of which each is met once
+        lengths = np.repeat(np.sqrt(of_channels).reshape(groups, -1), prod(kernel), axis=1)
+        of_weight = product(by_group, columns.swapaxes(1, 2), lengths=lengths).reshape(weight.shape)
     if wanted[2]:
         of_bias = total(grad, [0, *range(2, grad.ndim)])
     return of_x, of_weight, of_bias
@@ -166,8 +167,13 @@ def _padded(x: Array, widths: list[tuple[int, int]]) -> Array:
     for axis, (before, after) in enumerate(widths, start=2):
         if before < 0 or after < 0:
             x = x.take(range(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
-    around = [(0, 0), (0, 0), *((max(before, 0), max(after, 0)) for before, after in widths)]
-    return np.pad(x, around) if any(map(any, around)) else x
+    around = [(max(before, 0), max(after, 0)) for before, after in widths]
+    if not any(map(any, around)):
+        return x
+    sizes = [before + size + after for size, (before, after) in zip(x.shape[2:], around, strict=True)]
+    found = np.zeros((*x.shape[:2], *sizes), x.dtype)
+    found[_at(slice(before, size - after) for size, (before, after) in zip(sizes, around, strict=True))] = x
+    return found
 
 
 def _windows(x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Array:
@@ -182,12 +188,34 @@ def _columns(
 ) -> tuple[Array, tuple[int, ...]]:
     """What lies in each window, (groups, channels / groups × kernel, images × windows), and their sizes.
 
-    It is there once for each window that it lies in, so it is float64 before, as sums want it.
+    It is there once for each window that it lies in, as float64, which sums want.
     """
-    found, n = _windows(x.astype(np.float64, copy=False), kernel, stride, dilation), len(kernel)
-    sizes = found.shape[2 : 2 + n]
-    by_channel = found.transpose(1, *range(2 + n, 2 + 2 * n), 0, *range(2, 2 + n))
-    return by_channel.reshape(groups, x.shape[1] // groups * prod(kernel), len(x) * prod(sizes)), sizes
+    extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    sizes = tuple((n - e) // s + 1 for n, e, s in zip(x.shape[2:], extents, stride, strict=True))
+    channels: Any = slice(None)
+    found = np.empty((x.shape[1], *kernel, len(x), *sizes))
+    for place in every(*map(range, kernel)):
+        inside = zip(place, dilation, sizes, stride, strict=True)
+        seen = x[_at(slice(p * d, p * d + (n - 1) * s + 1, s) for p, d, n, s in inside)]
+        found[(channels, *place)] = seen.swapaxes(0, 1)
+    return found.reshape(groups, x.shape[1] // groups * prod(kernel), len(x) * prod(sizes)), sizes
+
+
+def _weighted(weights: Array, x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Array:
+    """The sum over each window with each of its weights, (images, outputs, *sizes).
+
+    Args:
+        weights: (groups, outputs / groups, channels / groups × kernel).
+        x: (images, channels, *sizes), padded.
+        kernel: Of each axis; likewise `stride` and `dilation`.
+    """
+    groups = len(weights)
+    columns, sizes = _columns(x, kernel, stride, dilation, groups)
+    by_group = x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:])
+    squares = np.square(by_group, dtype=np.float64).sum(axis=2)
+    of_windows, _ = _columns(squares, kernel, stride, dilation, groups)
+    lengths = np.sqrt(of_windows.sum(axis=1))
+    return _images(product(weights, columns, lengths=lengths), len(x), sizes)
 
 
 def _images(by_group: Array, images: int, sizes: Numbers) -> Array:
@@ -220,13 +248,10 @@ def _spread(
         size - apart.shape[axis] - b + d * (k - 1)
         for axis, size, b, k, d in zip(axes, inputs, before, kernel, dilation, strict=True)
     ]
-    ones = [1] * len(kernel)
-    columns, sizes = _columns(
-        _padded(apart, list(zip(before, after, strict=True))), kernel, ones, dilation, groups
-    )
     turned = np.flip(weight, tuple(axes)).reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
     by_input = turned.swapaxes(1, 2).reshape(groups, weight.shape[1], -1)
-    return _images(product(by_input, columns), len(grad), sizes)
+    padded = _padded(apart, list(zip(before, after, strict=True)))
+    return _weighted(by_input, padded, kernel, [1] * len(kernel), dilation)
 
 
 def _beyond(inputs: Numbers, kernel: Numbers, stride: Numbers, padding: Numbers, sizes: Numbers) -> list[int]:
