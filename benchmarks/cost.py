@@ -33,6 +33,7 @@ reproven.enter("native")  # for both sides: what tracking costs, not what portab
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -188,7 +189,7 @@ def main() -> None:
     asked = parser.parse_args()
     pairs = asked.pairs
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:  # of NumPy, too
         os.chdir(folder)
         os.environ["REPROVEN_STATE"] = folder
         print(f"{os.cpu_count()} cores, torch {torch.__version__}, {pairs} pairs each\n")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -134,16 +132,6 @@ def test_sums_of_short_numbers_are_seen_to_be_exact(monkeypatch: pytest.MonkeyPa
     with np.errstate(invalid="ignore"):
         product(a, b)
     assert len(looked_at) == 2
-
-
-def test_a_thread_s_memory_is_no_result_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sums, "_KEPT", range(10**6))
-    pairs = [pair(kind, (5, n, 4)) for n in (13, 40) for kind in KINDS] * 3
-    orders = [(np.asfortranarray(a), b.T.copy().T) for a, b in pairs] + pairs
-    orders += [(np.flip(a, 1), np.flip(b, 0)) for a, b in pairs]
-    with ThreadPoolExecutor(2) as threads:
-        found = list(threads.map(lambda both: product(*both), orders))
-    assert [one.tobytes() for one in found] == [one.tobytes() for one in starmap(exact, pairs)] * 3
 
 
 def test_what_is_infinite_or_none_shows_where_it_is_and_nowhere_else() -> None:

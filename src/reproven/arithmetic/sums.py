@@ -9,7 +9,6 @@ Source of the bounds: Higham (2002), "Accuracy and Stability of Numerical Algori
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from math import fsum, inf, isfinite, nextafter, prod, sqrt
@@ -22,10 +21,11 @@ from reproven.arithmetic.rounding import Bound, Places, U, nearest, nearest_to
 _SLACK = 1 + 1e-6  # of bounds that are themselves computed in float64
 _SMALL = 1 << 16  # multiplications, up to which one bound for all results is cheaper than one for each
 _FEW = 1 << 11  # numbers, up to which sums are cheaper to take one by one
-_LOOKS = 8  # at a number cost about as much as to look whether it is zero
 _AT_ONCE = 1 << 20  # numbers that are looked at more closely at a time
-_KEPT = range(1 << 14, 1 << 22)  # numbers: of arrays for which memory is asked once and not every time
-_rooms = threading.local()
+
+# Memory that was given back is asked of the system anew, and then slow to write: a large product may wait as
+# long for it as for its sums. glibc keeps what is no larger than anything given back before, up to 32 MiB.
+np.empty(31 << 17)  # of which nothing is written
 
 
 def product(a: np.ndarray, b: np.ndarray, *, over: int = 1, lengths: np.ndarray | None = None) -> np.ndarray:
@@ -42,7 +42,8 @@ def product(a: np.ndarray, b: np.ndarray, *, over: int = 1, lengths: np.ndarray 
     """
     if a.dtype == np.float64:
         return np.asarray(a @ b / over)
-    A, B, value = _multiplied(a, b)
+    A, B = a.astype(np.float64), b.astype(np.float64, copy=False)
+    value = np.asarray(A @ B)
     if over != 1:
         value /= over
     return nearest(value, _bound(A, B, over, lengths), lambda places: _refined(value, A, B, over, places))
@@ -94,40 +95,6 @@ def gathered(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
     return found.reshape(count, *values.shape[1:])
 
 
-def _multiplied(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both matrices in float64, and about their product; until the thread multiplies large ones again."""
-    if a.size not in _KEPT and b.size not in _KEPT:
-        A, B = a.astype(np.float64), b.astype(np.float64, copy=False)
-        return A, B, np.asarray(A @ B)
-    A, B = _wide("a", a), _wide("b", b)
-    return A, B, np.matmul(A, B, out=_room("value", (*a.shape[:-1], b.shape[-1])))
-
-
-def _wide(name: str, x: np.ndarray) -> np.ndarray:
-    """The same numbers in float64, one after the other as they are in x."""
-    if x.dtype == np.float64:
-        return x
-    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-    wide = _room(name, tuple(x.shape[axis] for axis in order)).transpose(np.argsort(order))
-    np.copyto(wide, x)
-    return wide
-
-
-def _room(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of float64 to be written; a thread gets the same memory again under the same name.
-
-    New memory is slow to be written at first: a large product may wait as long for it as for its sums.
-    """
-    size = prod(shape)
-    if size not in _KEPT:
-        return np.empty(shape)
-    room = getattr(_rooms, name, None)
-    if room is None or room.size < size:
-        room = np.empty(size)
-        setattr(_rooms, name, room)
-    return room[:size].reshape(shape)
-
-
 def _bound(A: np.ndarray, B: np.ndarray, over: int, lengths: np.ndarray | None) -> Bound:
     """How far computed products are from exact ones: by Σ |a b| at most, which Cauchy and Schwarz bound."""
     relative = _relative(A.shape[-1], over)
@@ -150,19 +117,19 @@ def _squares(x: np.ndarray) -> float:
 
 def _refined(value: np.ndarray, A: np.ndarray, B: np.ndarray, over: int, places: Places) -> np.ndarray:
     """The nearest float32 to some results, looked at one by one, or seen to be what they come close to."""
-    terms = len(places[0]) * A.shape[-1]
-    if over == 1 and terms > A.size + B.size and _lose_nothing(A, B):
-        return value[places].astype(np.float32)
-    found = np.zeros(len(places[0]), np.float32)
-    left = np.arange(len(found))
-    if terms > _LOOKS * (A.size + B.size):
-        left = left[_meet(A, B, places)]
+    rough = value[places]
+    found = rough.astype(np.float32)
+    left, many = np.arange(len(found)), (A.size + B.size) // A.shape[-1]
+    if np.count_nonzero(rough) < len(rough) - many:
+        left = np.flatnonzero((rough != 0) | _meet(A, B, places))
+    if len(left) > many and over == 1 and _lose_nothing(A, B):
+        return found
     every = max(1, _AT_ONCE // A.shape[-1])
     for start in range(0, len(left), every):
         some = left[start : start + every]
         *at, row, column = (one[some] for one in places)
-        added = A[(*at, row)] * B.swapaxes(-1, -2)[(*at, column)]
-        found[some] = _nearest_to_sums(added, over)
+        terms = A[(*at, row)] * B.swapaxes(-1, -2)[(*at, column)]
+        found[some] = _nearest_to_sums(terms, over)
     return found
 
 
@@ -171,8 +138,13 @@ def _lose_nothing(A: np.ndarray, B: np.ndarray) -> bool:
 
     Then many may lie half way between two float32; so it is where one matrix holds pixels or counts.
     """
-    most = A.shape[-1] * float(np.abs(A).max()) * float(np.abs(B).max())
-    return isfinite(most) and most < 2**53 * _step(A) * _step(B)
+    few = A.flat[:_FEW], B.flat[:_FEW]  # which say most often that it is not so
+    return all(_are_short(a, b, A.shape[-1]) for a, b in (few, (A, B)))
+
+
+def _are_short(a: np.ndarray, b: np.ndarray, terms: int) -> bool:
+    most = terms * float(np.abs(a).max(initial=0)) * float(np.abs(b).max(initial=0))
+    return isfinite(most) and most < 2**53 * _step(a) * _step(b)
 
 
 def _step(x: np.ndarray) -> float:
