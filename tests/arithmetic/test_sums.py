@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import permutations
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -104,7 +106,36 @@ def test_sums_half_way_between_two_float32_go_where_what_is_left_of_them_points(
     ]
     a = np.array(terms, np.float32)
     with np.errstate(over="ignore"):
-        assert total(a, [1]).tobytes() == exact(a, np.ones((3, 1), np.float32)).tobytes()
+        expected = exact(a, np.ones((3, 1), np.float32)).tobytes()
+        assert total(a, [1]).tobytes() == expected
+        assert total(np.tile(a, 3), [1], over=3).tobytes() == expected
+
+
+@pytest.mark.parametrize("few", [0, 10**9])
+def test_what_remains_of_numbers_that_cancel_is_not_lost(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sums, "_FEW", few)
+    monkeypatch.setattr(sums, "_bound", lambda *_: (np.inf,))
+    orders = [*permutations([1, -1, 2.0**-60, 2.0**-140, -(2.0**-60)])]
+    a, b = np.array(orders, np.float32), np.ones((5, 6), np.float32)
+    assert (product(a, b) == np.float32(2.0**-140)).all()  # many come to nothing in float64
+    assert (product(a, b, over=4) == np.float32(2.0**-142)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("small", [0, 10**9])
+def test_no_product_is_further_away_than_its_bound(
+    kind: str, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sums, "_SMALL", small)
+    A, B = (one.astype(np.float64) for one in pair(kind, (5, 100, 4)))
+    for over in (1, 7):
+        value = (A @ B / over).tolist()
+        lengths = np.sqrt(np.square(B).sum(axis=0))
+        for bound in (sums._bound(A, B, over, None), sums._bound(A, B, over, lengths)):
+            far = np.broadcast_to(np.prod(np.broadcast_arrays(*bound), axis=0), (5, 4)).tolist()
+            for i, j in np.ndindex(5, 4):
+                whole = sum(map(mul, map(Fraction, A[i].tolist()), map(Fraction, B[:, j].tolist())))
+                assert abs(whole / over - Fraction(value[i][j])) <= Fraction(far[i][j])
 
 
 def test_sums_of_short_numbers_are_seen_to_be_exact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +159,12 @@ def test_sums_of_short_numbers_are_seen_to_be_exact(monkeypatch: pytest.MonkeyPa
             looked_at.clear()
             assert product(given, b).tobytes() == exact(given, b).tobytes()
             assert len(looked_at) == times
-    a[1, 2], a[2, 3] = np.inf, np.nan
-    with np.errstate(invalid="ignore"):
-        product(a, b)
-    assert len(looked_at) == 2
+    a[0, 0] = 1
+    assert product(a, b, over=7).tobytes() == exact(a, b, 7).tobytes()  # which loses something
+    for other in (np.inf, np.nan):
+        a[1, 2] = other
+        with np.errstate(invalid="raise"):
+            assert not sums._lose_nothing(a.astype(np.float64), b.astype(np.float64))
 
 
 def test_what_is_infinite_or_none_shows_where_it_is_and_nowhere_else() -> None:

@@ -196,7 +196,7 @@ def _columns(
     found = np.empty((x.shape[1], *kernel, len(x), *sizes))
     for place in every(*map(range, kernel)):
         inside = zip(place, dilation, sizes, stride, strict=True)
-        seen = x[_at(slice(p * d, p * d + (n - 1) * s + 1, s) for p, d, n, s in inside)]
+        seen = x[_at(slice(p * d, p * d + n * s, s) for p, d, n, s in inside)]
         found[(channels, *place)] = seen.swapaxes(0, 1)
     return found.reshape(groups, x.shape[1] // groups * prod(kernel), len(x) * prod(sizes)), sizes
 
