@@ -46,6 +46,12 @@ def dask(*command: str, folder: Path | None = None, **environment: str) -> Itera
         process.wait()
 
 
+def await_workers(address: str, count: int) -> None:
+    """Waits for them, since a sweep takes those that are there."""
+    with Client(f"tcp://{address}", timeout=60) as cluster:
+        cluster.wait_for_workers(count, timeout=60)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an `mlflow server` on PostgreSQL."""
@@ -82,8 +88,7 @@ def test_a_cluster_that_loses_a_worker_trains_every_run_once_to_the_same_bits(
         stack.enter_context(dask("scheduler", *host))
         lost = stack.enter_context(worker("lost", "--preload", str(ROOT / "tests" / "slowed.py")))
         stack.enter_context(worker("kept"))
-        with Client(f"tcp://{address}", timeout=60) as cluster:
-            cluster.wait_for_workers(2, timeout=60)  # a sweep takes those that are there
+        await_workers(address, 2)
         sweep = start(SOURCE, *SWEEP, "--executor", f"dask://{address}", uri=server)
         end = time.monotonic() + 90
         while sum(path.stat().st_size for path in tmp_path.glob("lost/*/journal")) < 1000:  # it trains
@@ -154,6 +159,7 @@ def test_a_sweep_that_is_told_to_stop_leaves_no_run_in_training(server: str, tmp
         dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
         dask("worker", f"tcp://{address}", "--no-dashboard", "--nthreads", "1", "--no-nanny"),
     ):
+        await_workers(address, 1)
         options = ("--seeds", "0..2", "--epochs", "100000", "--checkpoint-every", "1epoch")
         sweep = start(SOURCE, "sweep", *options, "--executor", f"dask://{address}", uri=server)
         end = time.monotonic() + 90
