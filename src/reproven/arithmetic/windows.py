@@ -85,7 +85,7 @@ def averaged(
         divisors: Broadcastable to the sizes.
     """
     beyond = _beyond(x.shape[2:], kernel, stride, padding, sizes)
-    found = _windows(_padded(x, list(zip(padding, beyond, strict=True))), kernel, stride, [1] * len(kernel))
+    found = _windows(_padded(x, list(zip(padding, beyond, strict=True))), kernel, stride)
     return total(found, range(found.ndim - len(kernel), found.ndim)) / divisors.astype(x.dtype)
 
 
@@ -176,11 +176,10 @@ def _padded(x: Array, widths: list[tuple[int, int]]) -> Array:
     return found
 
 
-def _windows(x: Array, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Array:
+def _windows(x: Array, kernel: Numbers, stride: Numbers) -> Array:
     """(images, channels, *sizes, *kernel), a view."""
-    extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    found = sliding_window_view(x, extents, axis=tuple(range(2, x.ndim)))
-    return found[_at(slice(None, None, s) for s in (*stride, *dilation))]
+    found = sliding_window_view(x, tuple(kernel), axis=tuple(range(2, x.ndim)))
+    return found[_at(slice(None, None, s) for s in (*stride, *[1] * len(kernel)))]
 
 
 def _columns(
